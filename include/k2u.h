@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * k2u.h - the ABI of /dev/k2u, for both halves.
+ *
+ * An open file owns at most one buffer. K2U_IOC_SETUP creates it; without
+ * that, the first read, write, mmap, fill, checksum or inspect creates a zeroed
+ * one of the default size (module parameter default_bytes) and backing
+ * K2U_BACKING_VMALLOC. A buffer is never resized or replaced: it lives until
+ * the last reference to the open file, mappings included, is gone.
+ *
+ * read, write, pread, pwrite copy at the file position: short at the end, 0
+ * (read) or ENOSPC (write) past it. mmap() maps the bytes at
+ *
+ *	K2U_MMAP_OFFSET(method) + byte offset	(byte offset page aligned)
+ *
+ * with MAP_SHARED. Offset 0 is the fault method: a program that knows nothing
+ * of k2u just maps the file.
+ *
+ * mmap() fails with
+ *	EINVAL		no such method; the range ends past the buffer; a
+ *			MAP_PRIVATE mapping by a method that maps PFNs
+ *	EOVERFLOW	offset + length wraps (found by the core)
+ *	EOPNOTSUPP	the method has no mapping, or not of this backing
+ *	EACCES		PROT_EXEC, or PROT_WRITE on an O_RDONLY file
+ *	ENOMEM		page tables, or the default buffer, could not be had
+ *
+ * Every ioctl fails with ENOTTY (unknown command), EFAULT (bad pointer) or
+ * EINVAL (a reserved field or an unknown flag is set).
+ */
+#ifndef K2U_H
+#define K2U_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define K2U_ABI_VERSION		1
+#define K2U_DEVICE		"/dev/k2u"
+
+/* mmap offset: method in bits 40..47, byte offset below: buffers up to 1 TiB */
+#define K2U_MMAP_SHIFT		40
+#define K2U_MMAP_OFFSET(method)	((__u64)(method) << K2U_MMAP_SHIFT)
+
+enum k2u_method_id {
+#define K2U_METHOD(id, name, access, backings, title, refusal) \
+	K2U_METHOD_##name = (id),
+#include "methods.def"
+#undef K2U_METHOD
+};
+
+/* How the user half reaches the bytes (bits) */
+#define K2U_ACCESS_COPY		(1u << 0)	/* a system call copies them */
+#define K2U_ACCESS_MAP		(1u << 1)	/* loads from a mapping */
+#define K2U_ACCESS_BOTH		(K2U_ACCESS_COPY | K2U_ACCESS_MAP)
+
+/* How the pages of a buffer were obtained (bits; a buffer has exactly one) */
+#define K2U_BACKING_VMALLOC	(1u << 0)	/* order-0 pages in a VM_USERMAP vmalloc area */
+#define K2U_BACKING_CONTIG	(1u << 1)	/* physically contiguous, linear map */
+#define K2U_BACKING_ANY		(K2U_BACKING_VMALLOC | K2U_BACKING_CONTIG)
+
+/* Cache attribute of a buffer's mappings */
+#define K2U_CACHE_WB		0u		/* write-back */
+
+#define K2U_NODE_ANY		(-1)
+
+/*
+ * K2U_IOC_SETUP: create the buffer.
+ *	EBUSY		the file has its buffer already: open the device again
+ *	EFBIG		size over the bound (info.max_bytes, or for contig
+ *			info.max_contig_bytes)
+ *	ENOMEM		the pages, or what max_bytes leaves over all open
+ *			files, do not suffice
+ *	EINVAL		size 0; no such backing, cache attribute or node
+ *	EINTR		a signal came while pages were being allocated
+ */
+struct k2u_setup {
+	__u64 size;		/* bytes, 1 .. info.max_bytes */
+	__u32 backing;		/* one K2U_BACKING_* bit */
+	__u32 cache;		/* K2U_CACHE_WB */
+	__s32 node;		/* NUMA node, or K2U_NODE_ANY */
+	__u32 flags;		/* K2U_SETUP_* */
+	__u64 seed;		/* of the fill, with K2U_SETUP_FILL */
+	__u64 reserved[4];	/* must be 0 */
+};
+
+#define K2U_SETUP_FILL		(1u << 0)	/* fill with seed; else zeroed */
+
+/* K2U_IOC_FILL: write the pattern of pattern.h (EBADF: file not open for writing) */
+struct k2u_fill {
+	__u64 seed;
+	__u64 reserved[3];	/* must be 0 */
+};
+
+/* K2U_IOC_CHECKSUM: k2u_hash() of pattern.h over size bytes at offset, as the kernel sees them */
+struct k2u_checksum {
+	__u64 offset;		/* bytes, a multiple of 8 */
+	__u64 size;		/* bytes; offset + size past the buffer: EINVAL */
+	__u64 hash;		/* out */
+	__u64 reserved[3];	/* must be 0 */
+};
+
+/*
+ * K2U_IOC_COUNTERS: what this open file was asked for so far. Monotonic, but
+ * for vmas. A fault is counted where ->fault returned the page, so a fault
+ * that the core repeats (VM_FAULT_RETRY before ->fault) counts once.
+ */
+struct k2u_counters {
+	__u64 faults;		/* out: faults served by ->fault */
+	__u64 mapped_pages;	/* out: PTEs installed at mmap time or by a fault */
+	__u64 read_bytes;	/* out: copied to user space */
+	__u64 written_bytes;	/* out: copied from user space */
+	__u64 vmas;		/* out: VMAs of this file alive now */
+	__u64 reserved[3];	/* must be 0 */
+};
+
+/*
+ * K2U_IOC_INSPECT: what the caller's mapping at addr really is, read from its
+ * VMA and page tables at this moment. Only mappings of this very open file.
+ *	EINVAL		size 0, or addr not page aligned
+ *	EFAULT		addr .. addr + size is not inside one VMA of this file
+ */
+struct k2u_inspect {
+	__u64 addr;		/* user address, page aligned */
+	__u64 size;		/* bytes */
+	__u64 vma_flags;	/* out: K2U_VMA_* */
+	__u32 method;		/* out: enum k2u_method_id */
+	__u32 cache;		/* out: K2U_MEMTYPE_* of the first present entry */
+	__u64 pte_pages;	/* out: base pages present through PTEs */
+	__u64 pmd_pages;	/* out: base pages present through PMD leaves */
+	__u64 pud_pages;	/* out: base pages present through PUD leaves */
+	__u64 absent_pages;	/* out: base pages with no entry */
+	__u64 writable_pages;	/* out: present base pages that the MMU lets user space write */
+	__u64 pfn_runs;		/* out: runs of contiguous PFNs among the present pages */
+	__u64 reserved[4];	/* must be 0 */
+};
+
+#define K2U_VMA_READ		(1u << 0)
+#define K2U_VMA_WRITE		(1u << 1)
+#define K2U_VMA_SHARED		(1u << 2)
+#define K2U_VMA_MAYWRITE	(1u << 3)
+#define K2U_VMA_MAYEXEC		(1u << 4)
+#define K2U_VMA_IO		(1u << 5)
+#define K2U_VMA_PFNMAP		(1u << 6)
+#define K2U_VMA_MIXEDMAP	(1u << 7)
+#define K2U_VMA_DONTEXPAND	(1u << 8)
+#define K2U_VMA_DONTDUMP	(1u << 9)
+#define K2U_VMA_DONTCOPY	(1u << 10)
+
+/* The memory type that the entry selects (x86: PAT MSR; arm64: MAIR_EL1) */
+#define K2U_MEMTYPE_UNKNOWN	0u		/* nothing present, or not decoded on this arch */
+#define K2U_MEMTYPE_WB		1u
+#define K2U_MEMTYPE_WC		2u		/* arm64: Normal non-cacheable */
+#define K2U_MEMTYPE_UC		3u		/* arm64: Device */
+#define K2U_MEMTYPE_UC_MINUS	4u
+#define K2U_MEMTYPE_WT		5u
+#define K2U_MEMTYPE_WP		6u
+
+/* K2U_IOC_INFO: the module's bounds, and this file's buffer (size 0: none yet; never creates it) */
+struct k2u_info {
+	__u32 abi_version;	/* out: K2U_ABI_VERSION */
+	__u32 methods;		/* out: number of methods in the registry */
+	__u32 backings;		/* out: K2U_BACKING_* bits this kernel can give */
+	__u32 page_size;	/* out: bytes */
+	__u64 max_bytes;	/* out: bound over all open files */
+	__u64 used_bytes;	/* out: of which in use now */
+	__u64 max_contig_bytes;	/* out: largest K2U_BACKING_CONTIG buffer */
+	__u64 default_bytes;	/* out: size of a buffer made without K2U_IOC_SETUP */
+	__u64 pmd_size;		/* out: bytes that one PMD leaf maps */
+	__u64 size;		/* out: of this file's buffer, bytes */
+	__u32 backing;		/* out */
+	__u32 cache;		/* out */
+	__s32 node;		/* out: NUMA node of its first page */
+	__u32 flags;		/* out: K2U_INFO_* */
+	__u8 version[32];	/* out: module version, NUL terminated */
+	__u64 reserved[4];	/* must be 0 */
+};
+
+#define K2U_INFO_ACCOUNTED	(1u << 0)	/* pages are charged to the caller's memory cgroup */
+
+#define K2U_IOC_MAGIC		0xb5
+#define K2U_IOC_SETUP		_IOW(K2U_IOC_MAGIC, 0, struct k2u_setup)
+#define K2U_IOC_FILL		_IOW(K2U_IOC_MAGIC, 1, struct k2u_fill)
+#define K2U_IOC_CHECKSUM	_IOWR(K2U_IOC_MAGIC, 2, struct k2u_checksum)
+#define K2U_IOC_COUNTERS	_IOWR(K2U_IOC_MAGIC, 3, struct k2u_counters)
+#define K2U_IOC_INSPECT		_IOWR(K2U_IOC_MAGIC, 4, struct k2u_inspect)
+#define K2U_IOC_INFO		_IOWR(K2U_IOC_MAGIC, 5, struct k2u_info)
+
+#endif /* K2U_H */
