@@ -90,7 +90,7 @@ struct k2u_fill {
 	__u64 reserved[3];	/* must be 0 */
 };
 
-/* K2U_IOC_CHECKSUM: k2u_hash() of pattern.h over size bytes at offset, as the kernel sees them */
+/* K2U_IOC_CHECKSUM: k2u_hash() of pattern.h over the bytes as the kernel sees them */
 struct k2u_checksum {
 	__u64 offset;		/* bytes, a multiple of 8 */
 	__u64 size;		/* bytes; offset + size past the buffer: EINVAL */
@@ -128,8 +128,8 @@ struct k2u_inspect {
 	__u64 pmd_pages;	/* out: base pages present through PMD leaves */
 	__u64 pud_pages;	/* out: base pages present through PUD leaves */
 	__u64 absent_pages;	/* out: base pages with no entry */
-	__u64 writable_pages;	/* out: present base pages that the MMU lets user space write */
-	__u64 pfn_runs;		/* out: runs of contiguous PFNs among the present pages */
+	__u64 writable_pages;	/* out: present base pages whose entry allows writes */
+	__u64 pfn_runs;		/* out: runs of contiguous PFNs among them */
 	__u64 reserved[4];	/* must be 0 */
 };
 
@@ -154,7 +154,7 @@ struct k2u_inspect {
 #define K2U_MEMTYPE_WT		5u
 #define K2U_MEMTYPE_WP		6u
 
-/* K2U_IOC_INFO: the module's bounds, and this file's buffer (size 0: none yet; never creates it) */
+/* K2U_IOC_INFO: the module's bounds, and this file's buffer, which it never creates */
 struct k2u_info {
 	__u32 abi_version;	/* out: K2U_ABI_VERSION */
 	__u32 methods;		/* out: number of methods in the registry */
@@ -165,7 +165,7 @@ struct k2u_info {
 	__u64 max_contig_bytes;	/* out: largest K2U_BACKING_CONTIG buffer */
 	__u64 default_bytes;	/* out: size of a buffer made without K2U_IOC_SETUP */
 	__u64 pmd_size;		/* out: bytes that one PMD leaf maps */
-	__u64 size;		/* out: of this file's buffer, bytes */
+	__u64 size;		/* out: of this file's buffer, bytes; 0: none yet */
 	__u32 backing;		/* out */
 	__u32 cache;		/* out */
 	__s32 node;		/* out: NUMA node of its first page */

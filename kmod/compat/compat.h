@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * All that k2u knows of differences between kernels: 5.10 to 7.3. Elsewhere in
+ * kmod/ the code is written for the newest.
+ */
+#ifndef K2U_COMPAT_H
+#define K2U_COMPAT_H
+
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/version.h>
+
+#include "have.h"
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 10, 0)
+#error "k2u needs Linux 5.10: vmap() takes over its pages (VM_MAP_PUT_PAGES) since then"
+#endif
+
+#ifndef K2U_HAVE_VM_FLAGS_SET
+static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma,
+				  unsigned long flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/*
+ * Until 5.11 the mark of a page that is charged to a memory cgroup (PageKmemcg)
+ * was a page type, kept where a page mapped to user space has its _mapcount:
+ * vm_insert_page() refuses such a page. There the buffers go uncharged.
+ */
+#ifdef PG_kmemcg
+#define K2U_GFP_ACCOUNT 0
+#else
+#define K2U_GFP_ACCOUNT __GFP_ACCOUNT
+#endif
+
+#ifdef CONFIG_X86
+#include <asm/msr.h>
+
+static inline u64 k2u_read_pat(void)
+{
+	u64 pat;
+
+#ifdef K2U_HAVE_RDMSRQ
+	rdmsrq(MSR_IA32_CR_PAT, pat);
+#else
+	rdmsrl(MSR_IA32_CR_PAT, pat);
+#endif
+	return pat;
+}
+#endif
+
+#endif /* K2U_COMPAT_H */

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the module's own files share. */
+#ifndef K2U_MOD_H
+#define K2U_MOD_H
+
+#include <linux/atomic.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/types.h>
+
+#include "compat.h"
+#include "k2u.h"
+
+/* Per CPU: exact under concurrency, and one unlocked add in a measured path. */
+struct k2u_stats {
+	u64 faults;
+	u64 mapped_pages; /* at mmap time; those by a fault are in faults */
+	u64 read_bytes;
+	u64 written_bytes;
+};
+
+/* Immutable once published in k2u_file.buf, but for its bytes and stats. */
+struct k2u_buffer {
+	void *vaddr; /* kernel mapping, nr_pages long */
+	struct page **pages; /* vmalloc: the area's; contig: NULL */
+	size_t size; /* bytes, as asked for */
+	unsigned long nr_pages;
+	u32 backing;
+	u32 cache;
+	struct k2u_stats __percpu *stats;
+};
+
+/*
+ * Lifetime: every system call and every VMA holds the file, and the buffer goes
+ * with the file (release). So a buffer that was seen once needs no reference,
+ * and the paths that are measured take no lock.
+ */
+struct k2u_file {
+	struct k2u_buffer *buf; /* NULL, then set once: release store */
+	struct mutex lock; /* creation of buf; taken inside mmap_lock */
+	atomic_t vmas;
+};
+
+/* What kmod/method_<name>.c defines as k2u_method_<name>. */
+struct k2u_method_ops {
+	/*
+	 * Maps pages [first, first + vma_pages(vma)) of buf; the core has
+	 * checked the range, the backing and the flags. NULL: no mapping.
+	 */
+	int (*mmap)(const struct k2u_buffer *buf, struct vm_area_struct *vma,
+		    unsigned long first);
+	/* NULL: k2u_vm_ops. Others have k2u_vma_open and k2u_vma_close. */
+	const struct vm_operations_struct *vm_ops;
+	/* The pages have no struct page in the PTE's eyes: no private COW. */
+	bool shared_only;
+};
+
+struct k2u_method {
+	const struct k2u_method_ops *ops;
+	u32 backings;
+};
+
+/* One declaration per registry line: k2u_method_<name>. */
+#define K2U_METHOD(id, name, access, backings, title, refusal) \
+	extern const struct k2u_method_ops k2u_method_##name;
+#include "methods.def"
+#undef K2U_METHOD
+
+/* core.c */
+extern const struct k2u_method k2u_methods[];
+extern const unsigned int k2u_nr_methods;
+extern const struct vm_operations_struct k2u_vm_ops;
+
+#define K2U_PGOFF_BITS (K2U_MMAP_SHIFT - PAGE_SHIFT)
+
+static inline unsigned long k2u_pgoff_method(unsigned long pgoff)
+{
+	return pgoff >> K2U_PGOFF_BITS;
+}
+
+static inline unsigned long k2u_pgoff_page(unsigned long pgoff)
+{
+	return pgoff & (BIT(K2U_PGOFF_BITS) - 1);
+}
+
+void k2u_vma_open(struct vm_area_struct *vma);
+void k2u_vma_close(struct vm_area_struct *vma);
+struct k2u_buffer *k2u_file_buffer(struct k2u_file *f);
+
+/* buffer.c */
+extern unsigned long k2u_max_pages;
+
+struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup);
+void k2u_buffer_destroy(struct k2u_buffer *buf);
+int k2u_buffer_fill(struct k2u_buffer *buf, u64 seed);
+int k2u_buffer_hash(const struct k2u_buffer *buf, size_t offset, size_t size,
+		    u64 *hash);
+size_t k2u_buffer_used(void);
+void k2u_buffer_stats(const struct k2u_buffer *buf, struct k2u_stats *sum);
+
+static inline struct page *k2u_buffer_page(const struct k2u_buffer *buf,
+					   unsigned long index)
+{
+	return buf->pages ? buf->pages[index] :
+			    virt_to_page(buf->vaddr + (index << PAGE_SHIFT));
+}
+
+/* inspect.c */
+int k2u_inspect(struct file *file, struct k2u_inspect *inspect);
+
+/* method_read.c */
+ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to);
+ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from);
+
+#endif /* K2U_MOD_H */

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+/* read: the file's read_iter and write_iter copy at the file position. */
+#include <linux/err.h>
+#include <linux/uio.h>
+
+#include "k2u_mod.h"
+
+ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	const struct k2u_buffer *buf =
+		k2u_file_buffer(iocb->ki_filp->private_data);
+	const loff_t pos = iocb->ki_pos;
+	size_t count = iov_iter_count(to), copied;
+
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	if (!count || pos >= buf->size)
+		return 0;
+
+	count = min_t(size_t, count, buf->size - pos);
+	copied = copy_to_iter(buf->vaddr + pos, count, to);
+	if (!copied)
+		return -EFAULT;
+	iocb->ki_pos = pos + copied;
+	this_cpu_add(buf->stats->read_bytes, copied);
+	return copied;
+}
+
+ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	const struct k2u_buffer *buf =
+		k2u_file_buffer(iocb->ki_filp->private_data);
+	const loff_t pos = iocb->ki_pos;
+	size_t count = iov_iter_count(from), copied;
+
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	if (!count)
+		return 0;
+	if (pos >= buf->size)
+		return -ENOSPC;
+
+	count = min_t(size_t, count, buf->size - pos);
+	copied = copy_from_iter(buf->vaddr + pos, count, from);
+	if (!copied)
+		return -EFAULT;
+	iocb->ki_pos = pos + copied;
+	this_cpu_add(buf->stats->written_bytes, copied);
+	return copied;
+}
+
+const struct k2u_method_ops k2u_method_read = {};
