@@ -127,10 +127,12 @@ struct k2u_inspect {
 	__u64 pte_pages;	/* out: base pages present through PTEs */
 	__u64 pmd_pages;	/* out: base pages present through PMD leaves */
 	__u64 pud_pages;	/* out: base pages present through PUD leaves */
-	__u64 absent_pages;	/* out: base pages with no entry */
+	__u64 absent_pages;	/* out: base pages without an entry */
 	__u64 writable_pages;	/* out: present base pages whose entry allows writes */
 	__u64 pfn_runs;		/* out: runs of contiguous PFNs among them */
-	__u64 reserved[4];	/* must be 0 */
+	__u64 first_pfn;	/* out: of the first present page, if the file was */
+				/* opened with CAP_SYS_ADMIN (as in pagemap); else 0 */
+	__u64 reserved[3];	/* must be 0 */
 };
 
 #define K2U_VMA_READ		(1u << 0)

@@ -9,13 +9,17 @@
  * only anonymous and page-cache VMAs. Entries may change meanwhile; the result
  * is a snapshot of each entry, as of /proc/PID/pagemap.
  */
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
+#include <linux/user_namespace.h>
 
 #include "k2u_mod.h"
 
 struct k2u_walk {
 	struct k2u_inspect *out;
+	bool show_pfn;
 	unsigned long next_pfn; /* that would continue the run; 0: none */
 };
 
@@ -65,6 +69,8 @@ static void k2u_walk_present(struct k2u_walk *walk, u64 entry, bool above_pte,
 		out->cache = k2u_memtype(entry, above_pte);
 	if (writable)
 		out->writable_pages += nr;
+	if (walk->show_pfn && !out->first_pfn)
+		out->first_pfn = pfn;
 	if (pfn != walk->next_pfn)
 		out->pfn_runs++;
 	walk->next_pfn = pfn + nr;
@@ -168,7 +174,10 @@ int k2u_inspect(struct file *file, struct k2u_inspect *inspect)
 {
 	const u64 start = inspect->addr, size = inspect->size;
 	struct mm_struct *mm = current->mm;
-	struct k2u_walk walk = { .out = inspect };
+	struct k2u_walk walk = {
+		.out = inspect,
+		.show_pfn = file_ns_capable(file, &init_user_ns, CAP_SYS_ADMIN),
+	};
 	struct vm_area_struct *vma;
 	unsigned long addr, end;
 	int err = 0;

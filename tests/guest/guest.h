@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the guest tests share: the registry's rows, files, mappings, contents. */
+#ifndef K2U_GUEST_H
+#define K2U_GUEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "k2u.h"
+#include "pattern.h"
+
+#define SEED 0x6b3275ULL
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A registry line on one backing: what a test of all combinations runs on. */
+struct row {
+	const char *method;
+	uint32_t id;
+	uint32_t access;
+	uint32_t backing;
+	bool served; /* the registry says that the method serves the backing */
+};
+
+static const struct {
+	const char *name;
+	uint32_t id, access, backings;
+} methods[] = {
+#define K2U_METHOD(id, name, access, backings, title, refusal) \
+	{ #name, id, K2U_ACCESS_##access, K2U_BACKING_##backings },
+#include "methods.def"
+#undef K2U_METHOD
+};
+
+static const uint32_t backings[] = { K2U_BACKING_VMALLOC, K2U_BACKING_CONTIG };
+
+static inline const char *backing_name(uint32_t backing)
+{
+	return backing == K2U_BACKING_CONTIG ? "contig" : "vmalloc";
+}
+
+static inline size_t page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static inline int open_k2u(int flags)
+{
+	int fd = open(K2U_DEVICE, flags | O_CLOEXEC);
+
+	if (fd < 0)
+		fail_msg("open %s: %s", K2U_DEVICE, strerror(errno));
+	return fd;
+}
+
+/* A file with a buffer of size bytes, filled with SEED's pattern. */
+static inline int open_buffer(uint32_t backing, size_t size)
+{
+	struct k2u_setup setup = {
+		.size = size,
+		.backing = backing,
+		.node = K2U_NODE_ANY,
+		.flags = K2U_SETUP_FILL,
+		.seed = SEED,
+	};
+	int fd = open_k2u(O_RDWR);
+
+	if (ioctl(fd, K2U_IOC_SETUP, &setup))
+		fail_msg("setup of %zu bytes %s: %s", size,
+			 backing_name(backing), strerror(errno));
+	return fd;
+}
+
+static inline void *map_buffer(int fd, uint32_t id, size_t size, int prot)
+{
+	void *p = mmap(NULL, size, prot, MAP_SHARED, fd, K2U_MMAP_OFFSET(id));
+
+	if (p == MAP_FAILED)
+		fail_msg("mmap of %zu bytes by method %u: %s", size, id,
+			 strerror(errno));
+	return p;
+}
+
+static inline struct k2u_counters counters(int fd)
+{
+	struct k2u_counters c = { 0 };
+
+	assert_int_equal(ioctl(fd, K2U_IOC_COUNTERS, &c), 0);
+	return c;
+}
+
+static inline uint64_t kernel_hash(int fd, size_t size)
+{
+	struct k2u_checksum c = { .size = size };
+
+	assert_int_equal(ioctl(fd, K2U_IOC_CHECKSUM, &c), 0);
+	return c.hash;
+}
+
+static inline uint64_t user_hash(const void *p, size_t size)
+{
+	uint64_t hash = 0, word;
+
+	for (size_t i = 0; i < size; i += sizeof(word)) {
+		word = 0;
+		memcpy(&word, (const char *)p + i,
+		       size - i < sizeof(word) ? size - i : sizeof(word));
+		hash = k2u_hash(hash, word);
+	}
+	return hash;
+}
+
+/* Byte i of the pattern. */
+static inline uint8_t pattern_byte(uint64_t seed, size_t i)
+{
+	return (uint8_t)(k2u_pattern(seed, i / 8) >> (i % 8 * 8));
+}
+
+static inline void assert_pattern(const void *p, size_t offset, size_t size)
+{
+	const uint8_t *byte = p;
+
+	for (size_t i = 0; i < size; i++)
+		if (byte[i] != pattern_byte(SEED, offset + i))
+			fail_msg("byte %zu is %#x, not %#x", offset + i,
+				 byte[i], pattern_byte(SEED, offset + i));
+}
+
+/* mmap() must fail with this errno. */
+static inline void assert_mmap_fails(int fd, uint64_t offset, size_t size,
+				     int prot, int flags, int expected)
+{
+	void *p = mmap(NULL, size, prot, flags, fd, (off_t)offset);
+	int got = p == MAP_FAILED ? errno : 0;
+
+	if (p != MAP_FAILED)
+		munmap(p, size);
+	if (got != expected)
+		fail_msg(
+			"mmap(offset %#llx, size %#zx, prot %d, flags %#x): %s, expected %s",
+			(unsigned long long)offset, size, prot, flags,
+			got ? strerror(got) : "success", strerror(expected));
+}
+
+#define ROWS_REFUSED 1 /* the combinations that the registry refuses, too */
+#define ROWS_NULL 2 /* null, which has no bytes, too */
+
+/* Runs test on every method x backing that has all of these access bits. */
+static inline int run_rows(const char *group, CMUnitTestFunction test,
+			   uint32_t access, int which)
+{
+	static struct row rows[ARRAY_SIZE(methods) * ARRAY_SIZE(backings)];
+	struct CMUnitTest tests[ARRAY_SIZE(rows)];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const size_t m = i / ARRAY_SIZE(backings);
+		const uint32_t backing = backings[i % ARRAY_SIZE(backings)];
+		const bool served = methods[m].backings & backing;
+		char *name;
+
+		if ((methods[m].access & access) != access ||
+		    (!served && !(which & ROWS_REFUSED)) ||
+		    (methods[m].id == K2U_METHOD_null && !(which & ROWS_NULL)))
+			continue;
+		if (asprintf(&name, "%s/%s/%s", group, methods[m].name,
+			     backing_name(backing)) < 0)
+			abort();
+		rows[n] = (struct row){ methods[m].name, methods[m].id,
+					methods[m].access, backing, served };
+		tests[n] =
+			(struct CMUnitTest){ name, test, NULL, NULL, &rows[n] };
+		n++;
+	}
+	return _cmocka_run_group_tests(group, tests, n, NULL, NULL);
+}
+
+#endif /* K2U_GUEST_H */
