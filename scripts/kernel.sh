@@ -1,0 +1,249 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Provide a Debian kernel for a guest, and k2u.ko built for it.
+#
+#	scripts/kernel.sh KERNEL	5.10, 6.1, 6.12 ... or newest
+#	scripts/kernel.sh --size	what the cache takes
+#	scripts/kernel.sh --clean	remove the cache
+#
+# The headers and their compiler are installed into a minimal root of the
+# kernel's own suite, never into this system, because linux-kbuild of a new kernel needs a newer libc
+# than this system may have. Roots are kept in ${XDG_CACHE_HOME:-~/.cache}/k2u,
+# the module in build/kernel/KERNEL. stdout: key=value lines (kernel, release,
+# vmlinuz, config, config_sha256, compiler, ko, log). Exit status 77: this
+# kernel cannot be had here, the reason is on stderr.
+set -eu
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$top/scripts/lib.sh"
+
+MIRROR=${K2U_MIRROR:-http://deb.debian.org/debian}
+MIRROR_SECURITY=${K2U_MIRROR_SECURITY:-http://security.debian.org/debian-security}
+FLAVOUR=cloud-amd64
+# "newest" is looked up again after so many days
+NEWEST_DAYS=7
+
+usage() {
+	die "usage: kernel.sh KERNEL|--size|--clean (KERNEL: 5.10 6.1 6.12 6.16 ... 7.3, newest)"
+}
+
+# suite_of KERNEL: the suite that has it
+suite_of() {
+	case $1 in
+	5.10) echo bullseye ;;
+	6.1) echo bookworm ;;
+	6.12) echo trixie ;;
+	6.1[6-9] | 7.[01]) echo trixie-backports ;;
+	7.2 | newest) echo sid ;;
+	7.3) echo experimental ;;
+	*) return 1 ;;
+	esac
+}
+
+# sources_of SUITE: sources.list
+sources_of() {
+	case $1 in
+	sid) echo "deb $MIRROR sid main" ;;
+	experimental)
+		sources_of sid
+		echo "deb $MIRROR experimental main"
+		;;
+	*-backports)
+		sources_of "${1%-backports}"
+		echo "deb $MIRROR $1 main"
+		;;
+	*)
+		echo "deb $MIRROR $1 main"
+		echo "deb $MIRROR_SECURITY $1-security main"
+		;;
+	esac
+}
+
+base_of() {
+	case $1 in
+	experimental) echo sid ;;
+	*) echo "${1%-backports}" ;;
+	esac
+}
+
+# install_kernel ROOT: mmdebstrap's customize hook. Everything that changes
+# packages runs inside ROOT: apt outside would call this system's dpkg.
+# The packages are found by name and not through linux-headers-cloud-amd64:
+# backports hold several kernels, and a metapackage may be gone from a mirror
+# that still has what it depends on.
+install_kernel() {
+	case $K2U_KERNEL in
+	newest) pattern='[0-9][0-9.]*' ;;
+	*) pattern=$(printf '%s' "$K2U_KERNEL" | sed 's/\./\\./g') ;;
+	esac
+	found=$(chroot "$1" apt-cache search --names-only "^linux-headers-${pattern}[-.+~].*-$FLAVOUR\$" |
+		cut -d ' ' -f 1 | grep -v -e '-rt-' -e '-dbg' | sort -rV)
+	[ "$K2U_KERNEL" != newest ] || found=$(printf '%s\n' "$found" | grep -v '[-~]rc[0-9]')
+	mkdir "$1/k2u"
+	for headers in $found; do
+		release=${headers#linux-headers-}
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		if chroot "$1" sh -eu -c '
+			apt-get install --yes --no-install-recommends "linux-headers-$1"
+			# Its files alone: no initramfs, no boot loader. Since 7.2 they
+			# are in packages that linux-image depends on.
+			cd /k2u
+			apt-get download "linux-image-$1" $(apt-cache depends "linux-image-$1" |
+				sed -n "s/^ *Depends: \(linux-\(base\|binary\)-.*\)/\1/p")
+			for deb in *.deb; do
+				dpkg-deb -x "$deb" image
+			done
+			mv "$(find image -name vmlinuz -o -name "vmlinuz-$1")" vmlinuz
+			mv "$(find image -type f -name config -o -name "config-$1")" config
+			rm -rf image ./*.deb
+			printf "%s\n" "$1" >release
+			' sh "$release"
+		then
+			return 0
+		fi
+		say "E: the packages of $release could not be installed"
+	done
+	[ -n "$found" ] || say "E: there is no package linux-headers-$K2U_KERNEL*-$FLAVOUR"
+	return 1
+}
+
+# provision KERNEL NEW: a root with the kernel in directory NEW
+provision() {
+	suite=$(suite_of "$1")
+	new=$2
+	# perl: scripts/kernel-doc, which W=1 runs on every file
+	export K2U_HOOK="$top/scripts/kernel.sh" K2U_KERNEL="$1"
+	say "fetching kernel $kernel from Debian $suite (once; about 400 MB in $K2U_CACHE)"
+	rm -rf -- "$new"
+	mkdir -p -- "$new"
+	sources_of "$suite" >"$new/sources.list"
+	# shellcheck disable=SC2016 # the hook is expanded by mmdebstrap's shell
+	set -- --quiet --variant=minbase --include=make,gcc,libc6-dev,perl \
+		--aptopt='Acquire::Check-Valid-Until "false"' \
+		--aptopt='Acquire::Languages "none"' \
+		--aptopt='APT::Install-Recommends "false"' \
+		--dpkgopt='path-exclude=/usr/share/doc/*' \
+		--dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' \
+		--customize-hook='"$K2U_HOOK" --hook "$1"' "$(base_of "$suite")"
+	if is_root; then
+		# mmdebstrap mounts /proc in the root: not where others see it
+		with_private_mounts timeout -k 10 900 mmdebstrap --mode=root "$@" \
+			"$new/root" "$new/sources.list"
+	else
+		# Through an archive, so that the files are ours and not a subordinate user's
+		timeout -k 10 900 mmdebstrap "$@" "$new/root.tar" "$new/sources.list" &&
+			mkdir "$new/root" &&
+			tar --extract --no-same-owner --exclude='./dev/*' \
+				--directory="$new/root" --file="$new/root.tar" &&
+			rm "$new/root.tar"
+	fi
+}
+
+# ensure KERNEL: $cache has it when this returns
+ensure() {
+	if [ -e "$cache/root/k2u/release" ]; then
+		[ "$1" = newest ] || return 0
+		[ -n "$(find "$cache/root/k2u/release" -mtime "+$NEWEST_DAYS")" ] || return 0
+	fi
+	have mmdebstrap || unavailable "kernel $1: mmdebstrap is not installed: run scripts/deps.sh --for=guest"
+	log=$cache.log
+	say "fetching kernel $1 from Debian $(suite_of "$1") (once; about 400 MB in $K2U_CACHE)"
+	if ! provision "$1" "$cache.new" >"$log" 2>&1 9>&-; then
+		reason=$(grep -m 1 -E '^(E:|unshare:)' "$log" || tail -n 1 "$log")
+		rm -rf -- "$cache.new"
+		if [ -e "$cache/root/k2u/release" ]; then
+			say "$K2U_ME: kernel $1 could not be looked up again, the cached one is used: $reason"
+			return 0
+		fi
+		unavailable "kernel $1: not to be had from Debian $(suite_of "$1"): $reason (all of it: $log)"
+	fi
+	rm -rf -- "$cache"
+	mv -- "$cache.new" "$cache"
+}
+
+# in_root COMMAND...: run it in the kernel's root, with /proc (objtool of 7.2
+# and later reads it) and, where mknod was not allowed, the devices
+in_root() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	with_private_mounts sh -c '
+		root=$1
+		shift
+		mount --rbind /proc "$root/proc" || exit
+		[ -c "$root/dev/null" ] || mount --rbind /dev "$root/dev" || exit
+		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ LC_ALL=C "$@"
+		' sh "$cache/root" "$@"
+}
+
+# build KERNEL: kmod/ for it in $out, unless the sources are those built last
+build() {
+	out=$top/build/kernel/$1
+	mkdir -p -- "$out"
+	scratch=$cache/root/k2u/src
+	rm -rf -- "$scratch"
+	mkdir -- "$scratch"
+	# What a native build left in kmod/ stays behind
+	tar --create --directory="$top" --sort=name --mtime=@0 --owner=0 --group=0 \
+		--exclude='*.o' --exclude='*.ko' --exclude='*.mod' --exclude='*.mod.c' \
+		--exclude='.*.cmd' --exclude='.tmp_versions' --exclude=Module.symvers \
+		--exclude=modules.order --exclude='kmod/compat/have.h' \
+		--file="$scratch/src.tar" kmod include
+	key="$release $(sha256 "$scratch/src.tar")"
+	if [ -e "$out/k2u.ko" ] && [ "$(cat "$out/key" 2>/dev/null)" = "$key" ]; then
+		rm -rf -- "$scratch"
+		return 0
+	fi
+	rm -f -- "$out/key" "$out/k2u.ko"
+	tar --extract --directory="$scratch" --file="$scratch/src.tar" --no-same-owner
+	if ! in_root timeout -k 10 600 make -C "/lib/modules/$release/build" M=/k2u/src/kmod \
+		-j "$(nproc)" W=1 modules >"$out/build.log" 2>&1 </dev/null 9>&-; then
+		grep -iE 'error|^(sh|mount|unshare):' "$out/build.log" >&2 || tail -n 20 "$out/build.log" >&2
+		die "k2u.ko does not build for $release: see $out/build.log"
+	fi
+	mv -- "$scratch/kmod/k2u.ko" "$out/k2u.ko"
+	printf '%s\n' "$key" >"$out/key"
+	rm -rf -- "$scratch"
+}
+
+[ $# -ge 1 ] || usage
+case $1 in
+--hook)
+	install_kernel "$2"
+	exit
+	;;
+--size)
+	if [ -d "$K2U_CACHE" ]; then du -sh -- "$K2U_CACHE"; else printf '0\t%s\n' "$K2U_CACHE"; fi
+	exit
+	;;
+--clean)
+	rm -rf --one-file-system -- "$K2U_CACHE"
+	exit
+	;;
+esac
+
+[ $# -eq 1 ] || usage
+kernel=$1
+suite_of "$kernel" >/dev/null || usage
+[ "$(uname -m)" = x86_64 ] || unavailable "kernel $kernel: guests need an x86-64 host, this one is $(uname -m)"
+
+cache=$K2U_CACHE/kernel/$kernel
+mkdir -p -- "$K2U_CACHE/kernel" ||
+	die "cannot create the cache $K2U_CACHE: set XDG_CACHE_HOME to a directory that you can write"
+# One at a time per kernel; the lock goes with the process
+exec 9>"$cache.lock"
+flock 9
+trap 'exit 130' INT TERM
+
+ensure "$kernel"
+release=$(cat "$cache/root/k2u/release")
+build "$kernel"
+cat <<END
+kernel=$(printf '%s' "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
+release=$release
+vmlinuz=$cache/root/k2u/vmlinuz
+config=$cache/root/k2u/config
+config_sha256=$(sha256 "$cache/root/k2u/config")
+compiler=$(in_root gcc --version | sed -n 1p)
+ko=$out/k2u.ko
+log=$out/build.log
+END
