@@ -1,0 +1,105 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The registries and the files behind them agree, and disagreement is seen.
+#
+#	tests/registry.sh	TAP on stdout; exit status 1 if a test failed
+set -eu
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+
+# methods TREE: "id name" of every line of registry 1
+methods() {
+	sed -n 's/^K2U_METHOD(\([0-9]*\), \([a-z0-9_]*\),.*/\1 \2/p' "$1/include/methods.def"
+}
+
+# measures TREE: the name of every line of registry 2
+measures() {
+	sed -n 's/^K2U_MEASURE(\([a-z0-9_]*\),.*/\1/p' "$1/bench/measures.def"
+}
+
+# files DIR PREFIX: <name> of every DIR/PREFIX_<name>.c
+files() {
+	find "$1" -maxdepth 1 -name "$2_*.c" | sed "s|.*/$2_\(.*\)\.c\$|\1|" | sort
+}
+
+# disagreements TREE: one line for each
+disagreements() {
+	lines=$(grep -c '^K2U_METHOD(' "$1/include/methods.def")
+	[ "$(methods "$1" | wc -l)" -eq "$lines" ] ||
+		echo "include/methods.def: a line is not K2U_METHOD(id, name, ...)"
+	[ "$(methods "$1" | cut -d ' ' -f 1)" = "$(seq 0 $((lines - 1)))" ] ||
+		echo "include/methods.def: ids are not 0, 1, 2 ... in order"
+
+	for name in $(methods "$1" | cut -d ' ' -f 2); do
+		if [ ! -e "$1/kmod/method_$name.c" ]; then
+			echo "include/methods.def: $name has no kmod/method_$name.c"
+		elif ! grep -q "^const struct k2u_method_ops k2u_method_$name = {" \
+			"$1/kmod/method_$name.c"; then
+			echo "kmod/method_$name.c: does not define k2u_method_$name"
+		fi
+	done
+	for name in $(files "$1/kmod" method); do
+		methods "$1" | grep -q " $name\$" ||
+			echo "kmod/method_$name.c: not in include/methods.def"
+	done
+
+	measures "$1" | sort -c 2>/dev/null || echo "bench/measures.def: not sorted"
+	for name in $(measures "$1"); do
+		[ -e "$1/bench/measure_$name.c" ] ||
+			echo "bench/measures.def: $name has no bench/measure_$name.c"
+		grep -q "\`$name\`" "$1/results/SCHEMA.md" ||
+			echo "results/SCHEMA.md: measure $name is not described"
+	done
+	for name in $(files "$1/bench" measure); do
+		measures "$1" | grep -qx "$name" ||
+			echo "bench/measure_$name.c: not in bench/measures.def"
+	done
+
+	for name in $(files "$1/kmod/compat/probes" have | tr '[:lower:]' '[:upper:]'); do
+		grep -q "K2U_HAVE_$name" "$1/kmod/compat/compat.h" ||
+			echo "kmod/compat/probes: compat.h does not use K2U_HAVE_$name"
+	done
+	grep -nE 'LINUX_VERSION_CODE|KERNEL_VERSION|K2U_HAVE_' "$1"/kmod/*.[ch] "$1"/kmod/Kbuild |
+		sed "s|^$1/||; s|\$| (version knowledge outside kmod/compat/)|"
+}
+
+n=0
+failed=0
+# report NAME WRONG: a test, which passed if WRONG is empty
+report() {
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - registry: $1"
+	else
+		failed=1
+		echo "not ok $n - registry: $1"
+		printf '%s\n' "$2" | sed 's/^/# /'
+	fi
+}
+
+report "files and lines agree" "$(disagreements "$top")"
+
+# The check itself: each of these must be found.
+tmp=$(mktemp -d)
+trap 'rm -rf -- "$tmp"' EXIT
+trap 'exit 130' INT TERM
+mkdir "$tmp/tree" "$tmp/tree/results"
+# seen WHAT COMMAND...: after COMMAND in a copy of the tree there is a disagreement
+seen() {
+	what=$1
+	shift
+	rm -rf -- "$tmp/tree/include" "$tmp/tree/kmod" "$tmp/tree/bench"
+	cp -r -- "$top/include" "$top/kmod" "$top/bench" "$tmp/tree/"
+	cp -- "$top/results/SCHEMA.md" "$tmp/tree/results/"
+	(cd "$tmp/tree" && "$@")
+	wrong=
+	[ -n "$(disagreements "$tmp/tree")" ] || wrong="not found: $what"
+	report "$what is found" "$wrong"
+}
+seen "a method's file without its line" touch kmod/method_bogus.c
+seen "a method's line without its file" rm kmod/method_pfn.c
+seen "a measure's file without its line" touch bench/measure_bogus.c
+seen "a measure's line without its file" rm bench/measure_faults.c
+seen "an id twice" sed -i 's/^K2U_METHOD(2,/K2U_METHOD(1,/' include/methods.def
+seen "a version check outside compat" sh -c 'echo "#if K2U_HAVE_X" >>kmod/core.c'
+echo "1..$n"
+exit "$failed"
