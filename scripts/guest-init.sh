@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# PID 1 of a guest (busybox sh). Does the job of /job/name and switches off.
+#
+# Results leave through the second serial port as lines "<tag>\t<text>", the
+# last one being "bye\t<status>"; scripts/vm.sh takes them apart.
+
+PATH=/bin
+export PATH
+
+/bin/busybox mkdir -p /proc /sys /dev /tmp /root
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev 2>/dev/null
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tmpfs tmpfs /tmp
+mkdir -p /dev/shm
+mount -t tmpfs tmpfs /dev/shm
+ip link set lo up 2>/dev/null
+
+# Messages go to the log, which is read here, and not to the slow console
+dmesg -n 1
+stty -F /dev/ttyS1 raw -echo
+exec 3>/dev/ttyS1
+
+tagged() {
+	sed "s/^/$1	/" >&3
+}
+
+log() {
+	printf 'log\t%s\n' "$*" >&3
+}
+
+bye() {
+	printf 'bye\t%s\n' "$1" >&3
+	exec 3>&-
+	sync
+	poweroff -f
+}
+
+load() {
+	dmesg -c >/dev/null
+	insmod /k2u.ko && return
+	log "insmod k2u.ko failed"
+	dmesg | tagged dmesg.txt
+	bye 1
+}
+
+unload() {
+	rmmod k2u || log "rmmod k2u failed"
+	[ ! -e /sys/module/k2u ] || status=1
+}
+
+bench() {
+	# Let what the boot has put off happen now; under icount idle time is free
+	sleep 2
+	load
+	k2u-bench run --stream=/dev/ttyS1 "$@" 2>/tmp/stderr
+	status=$?
+	tagged log </tmp/stderr
+	if [ -s /job/hyperfine ] && [ "$status" -le 1 ]; then
+		set --
+		while read -r command; do
+			set -- "$@" "$command"
+		done </job/hyperfine
+		if hyperfine -N --style=none --warmup=2 --runs=10 \
+			--export-json=/tmp/hyperfine.json "$@" >/tmp/stderr 2>&1; then
+			tagged hyperfine.json </tmp/hyperfine.json
+		else
+			tagged log </tmp/stderr
+			status=1
+		fi
+	fi
+	unload
+	dmesg | tagged dmesg.txt
+}
+
+# TAP lines as "<program>\t<line>"; then the program's status and what it made
+# the kernel say
+tests() {
+	status=0
+	load
+	dmesg -c | tagged dmesg.txt
+	for program in /tests/*; do
+		name=${program##*/}
+		CMOCKA_MESSAGE_OUTPUT=TAP "$program" >/tmp/out 2>&1 </dev/null
+		rc=$?
+		tagged "tap	$name" </tmp/out
+		printf 'tap\t%s\tstatus %s\n' "$name" "$rc" >&3
+		dmesg -c | tagged "tap	$name	dmesg"
+	done
+	unload
+	dmesg -c | tagged dmesg.txt
+}
+
+set --
+while read -r arg; do
+	set -- "$@" "$arg"
+done </job/args
+
+status=0
+case $(cat /job/name) in
+bench) bench "$@" ;;
+tests) tests ;;
+probe) ;;
+esac
+bye "$status"

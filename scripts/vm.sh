@@ -1,0 +1,296 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Boot one throw-away guest for one job and bring its results out.
+#
+#	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
+#		      [--accel=auto|tcg|icount] [--hyperfine=FILE] [-- ARGUMENT...]
+#
+# bench runs "k2u-bench run ARGUMENT...", then hyperfine over the command lines
+# of FILE; tests runs build/tests/guest_*. The guest has an initramfs and two
+# serial ports, no disk and no network. Its lines "<tag>\t<text>" on the second
+# port become files in DIR (see split); text that it sends is never executed.
+#
+# auto (of bench): KVM where a guest of this very kernel has been seen to boot
+# under it, else icount, where time counts instructions. auto of tests: KVM or
+# plain emulation. stdout: key=value lines (venue, kernel, release).
+# Exit status: that of the job; 77 no such kernel; 124 timeout; 130 interrupted.
+# shellcheck disable=SC2317 # functions that traps call
+set -eu
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$top/scripts/lib.sh"
+
+PROBE_S=10
+MEMORY=1G
+
+usage() {
+	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--hyperfine=FILE] [-- ARGUMENT...]"
+}
+
+kernel='' job='' out='' limit=900 accel=auto hyperfine=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--kernel=*) kernel=${1#*=} ;;
+	--job=*) job=${1#*=} ;;
+	--out=*) out=${1#*=} ;;
+	--timeout=*) limit=${1#*=} ;;
+	--accel=*) accel=${1#*=} ;;
+	--hyperfine=*) hyperfine=${1#*=} ;;
+	--)
+		shift
+		break
+		;;
+	*) usage ;;
+	esac
+	shift
+done
+if [ -z "$kernel" ] || [ -z "$out" ]; then
+	usage
+fi
+case $job in bench | tests) ;; *) usage ;; esac
+case $accel in auto | tcg | icount) ;; *) usage ;; esac
+
+guest=''	# process id of a running guest
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-vm.XXXXXX")
+
+cleanup() {
+	status=$?
+	trap '' INT TERM
+	stop_guest
+	rm -rf -- "$tmp"
+	exit "$status"
+}
+
+stop_guest() {
+	[ -n "$guest" ] || return 0
+	kill -TERM "$guest" 2>/dev/null || :
+	wait "$guest" 2>/dev/null || :
+	guest=''
+}
+
+interrupted() {
+	trap '' INT TERM
+	stop_guest
+	if [ -s "$tmp/port" ]; then
+		split no || :
+	fi
+	exit 130
+}
+trap cleanup EXIT
+trap interrupted INT TERM
+
+# add FILE PATH: FILE and the libraries that it needs into the initramfs
+add() {
+	mkdir -p -- "$tmp/root/$(dirname -- "$2")"
+	cp -- "$1" "$tmp/root/$2"
+	# Empty for a script or a static program
+	{ ldd "$1" 2>/dev/null || :; } | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1/p' |
+		while read -r library; do
+			[ ! -e "$tmp/root$library" ] || continue
+			mkdir -p -- "$tmp/root$(dirname -- "$library")"
+			cp -L -- "$library" "$tmp/root$library"
+		done
+}
+
+# initramfs JOB [ARGUMENT...]: $tmp/JOB.cpio
+initramfs() {
+	name=$1
+	shift
+	rm -rf -- "$tmp/root"
+	mkdir -p -- "$tmp/root/bin" "$tmp/root/job"
+	add "$(command -v busybox)" bin/busybox
+	ln -s busybox "$tmp/root/bin/sh"
+	add "$top/scripts/guest-init.sh" init
+	chmod 755 "$tmp/root/init"
+	cp -- "$(field ko "$tmp/kernel")" "$tmp/root/k2u.ko"
+	echo "$name" >"$tmp/root/job/name"
+	: >"$tmp/root/job/args"
+	[ $# -eq 0 ] || printf '%s\n' "$@" >"$tmp/root/job/args"
+	case $name in
+	bench)
+		add "$top/build/k2u-bench" bin/k2u-bench
+		if [ -n "$hyperfine" ]; then
+			add "$top/build/k2u-get" bin/k2u-get
+			add "$(command -v hyperfine)" bin/hyperfine
+			cp -- "$hyperfine" "$tmp/root/job/hyperfine"
+		fi
+		;;
+	tests)
+		for program in "$top"/build/tests/guest_*; do
+			case $program in *.d | *.o) continue ;; esac
+			[ -f "$program" ] || die "there are no guest tests in build/tests: run make tests"
+			add "$program" "tests/${program##*/}"
+		done
+		;;
+	esac
+	(cd "$tmp/root" && find . | cpio --quiet --create --format=newc --owner=0:0) >"$tmp/$name.cpio"
+	rm -rf -- "$tmp/root"
+}
+
+# boot JOB VENUE SECONDS: start the guest; its ports go to $tmp/port and $tmp/console
+boot() {
+	case $2 in
+	kvm) set -- "$@" -accel kvm -cpu host ;;
+	icount) set -- "$@" -accel tcg,thread=single -icount shift=0,sleep=off -cpu max ;;
+	tcg) set -- "$@" -accel tcg -cpu max ;;
+	esac
+	cpio=$tmp/$1.cpio
+	seconds=$3
+	shift 3
+	: >"$tmp/port"
+	# The guest must not outlive this script, even if that is killed
+	setpriv --pdeathsig TERM timeout -k 5 "$seconds" qemu-system-x86_64 "$@" \
+		-smp 1 -m "$MEMORY" -no-reboot -nodefaults -no-user-config -display none \
+		-kernel "$(field vmlinuz "$tmp/kernel")" -initrd "$cpio" \
+		-append 'console=ttyS0 panic=-1 quiet nowatchdog' \
+		-chardev "file,id=console,path=$tmp/console" -serial chardev:console \
+		-chardev "file,id=port,path=$tmp/port" -serial chardev:port \
+		</dev/null >"$tmp/qemu" 2>&1 &
+	guest=$!
+}
+
+# finish: wait for the guest, showing progress on a terminal; sets $status
+finish() {
+	while [ -t 2 ] && kill -0 "$guest" 2>/dev/null; do
+		sleep 1
+		tail -n 20 "$tmp/port" | awk -F '\t' -v start="$started" -v now="$(date +%s)" '
+			$1 == "progress" && NF == 4 { done = $2; total = $3; left = $4 }
+			END {
+				if (total)
+					printf "\r  guest: %d/%d, %d s elapsed, about %d s left   ",
+						done, total, now - start, left
+			}' >&2
+	done
+	status=0
+	wait "$guest" 2>/dev/null || status=$?
+	guest=''
+	[ ! -t 2 ] || printf '\r%60s\r' '' >&2
+}
+
+# kvm_boots: whether this kernel reaches its init under KVM, within PROBE_S
+# seconds. /dev/kvm may exist and still not run a stock kernel. Remembered until
+# this machine is booted again.
+kvm_boots() {
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
+	memo=$K2U_CACHE/kvm-$(field release "$tmp/kernel")
+	boot_id=$(cat /proc/sys/kernel/random/boot_id)
+	case $(cat "$memo" 2>/dev/null) in
+	"$boot_id yes") return 0 ;;
+	"$boot_id no") return 1 ;;
+	esac
+	initramfs probe
+	boot probe kvm "$PROBE_S"
+	wait "$guest" 2>/dev/null || :
+	guest=''
+	verdict=no
+	! grep -q '^bye	0' "$tmp/port" || verdict=yes
+	echo "$boot_id $verdict" >"$memo"
+	[ "$verdict" = yes ] || say "KVM does not boot $(field release "$tmp/kernel") here: emulating"
+	[ "$verdict" = yes ]
+}
+
+# split yes|no: the lines of the port into files of $out, whole (yes) or what
+# has come so far (no). A name that is not listed here is not written.
+split() {
+	# A line that was cut off is dropped
+	if [ -n "$(tail -c 1 "$tmp/port")" ]; then
+		head -n -1 "$tmp/port" >"$tmp/port.cut"
+		mv -- "$tmp/port.cut" "$tmp/port"
+	fi
+	mkdir -p -- "$out"
+	K2U_SPLIT=$tmp/split awk '
+		BEGIN {
+			split("samples.csv checks.csv env.json dmesg.txt hyperfine.json tap log", names, " ")
+			for (i in names)
+				known[names[i]] = 1
+			dir = ENVIRON["K2U_SPLIT"]
+		}
+		{
+			tab = index($0, "\t")
+			tag = substr($0, 1, tab - 1)
+			if (!(tag in known))
+				next
+			if (tag == "env.json")	# sent early, and again when complete
+				env = substr($0, tab + 1)
+			else
+				print substr($0, tab + 1) > (dir "." tag)
+		}
+		END {
+			if (env != "")
+				print env > (dir ".env.json")
+		}' "$tmp/port"
+	for name in samples.csv checks.csv env.json dmesg.txt hyperfine.json; do
+		[ -e "$tmp/split.$name" ] || continue
+		target=$out/$name
+		case $1.$name in no.samples.csv | no.checks.csv) target=$target.partial ;; esac
+		if ! { cp -- "$tmp/split.$name" "$out/$name.new" && sync -- "$out/$name.new" &&
+			mv -- "$out/$name.new" "$target"; }; then
+			say "$K2U_ME: cannot write $target: the disk is full or it may not be written"
+			return 1
+		fi
+	done
+	[ ! -s "$tmp/split.log" ] || sed 's/^/guest: /' "$tmp/split.log" >&2
+	[ "$job" != tests ] || [ ! -e "$tmp/split.tap" ] || cp -- "$tmp/split.tap" "$out/tap"
+}
+
+# ended: the guest said goodbye, and every line that it counted has arrived
+ended() {
+	awk -F '\t' -v job="$job" '
+		$1 == "samples.csv" { samples++ }
+		$1 == "checks.csv" { checks++ }
+		$1 == "end" { end = 1; ok = ($3 == samples + 0 && $4 == checks + 0) }
+		$1 == "bye" { bye = 1 }
+		END { exit !(bye && (job != "bench" || (end && ok))) }' "$tmp/port"
+}
+
+for command in qemu-system-x86_64 cpio busybox setpriv; do
+	have "$command" || die "$command is not installed: run scripts/deps.sh --for=guest"
+done
+"$top/scripts/kernel.sh" "$kernel" >"$tmp/kernel"
+release=$(field release "$tmp/kernel")
+
+venue=$accel
+if [ "$accel" = auto ]; then
+	if kvm_boots; then
+		venue=kvm
+	elif [ "$job" = bench ]; then
+		venue=icount
+	else
+		venue=tcg
+	fi
+fi
+
+if [ "$job" = bench ]; then
+	initramfs bench "$@" "--venue=$venue" \
+		"--env=kernel.config_sha256=$(field config_sha256 "$tmp/kernel")" \
+		"--env=guest.module_compiler=$(field compiler "$tmp/kernel")" \
+		"--env=guest.qemu=$(qemu-system-x86_64 --version | sed -n '1s/.*version //p')"
+else
+	initramfs tests
+fi
+printf 'venue=%s\nkernel=%s\nrelease=%s\n' "$venue" "$(field kernel "$tmp/kernel")" "$release"
+
+started=$(date +%s)
+boot "$job" "$venue" "$limit"
+finish
+
+if grep -nE "$K2U_SPLAT" "$tmp/console" >"$tmp/splat" || grep -E "^(dmesg\.txt|tap)	.*($K2U_SPLAT)" "$tmp/port" >"$tmp/splat"; then
+	say "$K2U_ME: the guest's kernel $release reported:"
+	head -n 20 "$tmp/splat" >&2
+	broken=1
+else
+	broken=0
+fi
+
+if ! ended; then
+	split no
+	if [ "$status" -eq 124 ]; then
+		say "$K2U_ME: the guest was stopped: its job took more than $limit s"
+		exit 124
+	fi
+	tail -n 5 "$tmp/qemu" "$tmp/console" >&2
+	die "the guest $release ended before its job did; what has arrived is in $out"
+fi
+split yes
+[ "$broken" -eq 0 ] || exit 1
+exit "$(sed -n 's/^bye	\([0-9]*\)$/\1/p' "$tmp/port")"
