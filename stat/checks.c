@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+/* checks: what was verified, and what failed or could not be */
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "k2u-stat.h"
+
+enum { CHECK, PROVIDER_, METHOD_, BACKING_, VERDICT, NOTE, EXPECTED, GOT, COLUMNS };
+
+static const char *const columns[] = { "check",	  "provider", "method",	  "backing", "verdict",
+				       "note",	  "expected", "got",	  NULL };
+
+/* How often a check came out like this */
+struct outcome {
+	char *text[COLUMNS]; /* expected and got: of the first */
+	uint64_t n;
+};
+
+struct outcomes {
+	struct outcome *outcome;
+	size_t n, room;
+};
+
+/* Passed checks are told by name only, others with what they are about */
+static bool same_outcome(const struct outcome *outcome, const struct csv *csv)
+{
+	int i;
+
+	if (strcmp(outcome->text[VERDICT], csv_str(csv, VERDICT)))
+		return false;
+	if (!strcmp(outcome->text[VERDICT], "pass"))
+		return !strcmp(outcome->text[CHECK], csv_str(csv, CHECK));
+	for (i = 0; i <= NOTE; i++)
+		if (strcmp(outcome->text[i], csv_str(csv, i)))
+			return false;
+	return true;
+}
+
+static int count(struct outcomes *outcomes, const struct csv *csv)
+{
+	struct outcome *o;
+	size_t i;
+	int j;
+
+	for (i = 0; i < outcomes->n; i++) {
+		if (same_outcome(&outcomes->outcome[i], csv)) {
+			outcomes->outcome[i].n++;
+			return 0;
+		}
+	}
+	o = grow(outcomes->outcome, outcomes->n, &outcomes->room, sizeof(*o));
+	if (!o)
+		return out_of_memory();
+	outcomes->outcome = o;
+	o += outcomes->n++;
+	memset(o, 0, sizeof(*o));
+	o->n = 1;
+	for (j = 0; j < COLUMNS; j++) {
+		o->text[j] = strdup(csv_str(csv, j));
+		if (!o->text[j])
+			return out_of_memory();
+	}
+	return 0;
+}
+
+static uint64_t total(const struct outcomes *outcomes, const char *check, const char *verdict)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < outcomes->n; i++)
+		if (!strcmp(outcomes->outcome[i].text[CHECK], check) &&
+		    !strcmp(outcomes->outcome[i].text[VERDICT], verdict))
+			n += outcomes->outcome[i].n;
+	return n;
+}
+
+static void print_totals(const struct outcomes *outcomes)
+{
+	const char *check;
+	size_t i, j;
+
+	puts("| check | passed | failed | unavailable |\n|---|---:|---:|---:|");
+	for (i = 0; i < outcomes->n; i++) {
+		check = outcomes->outcome[i].text[CHECK];
+		for (j = 0; strcmp(outcomes->outcome[j].text[CHECK], check); j++)
+			;
+		if (j < i)
+			continue;
+		printf("| ");
+		print_text(check, true);
+		printf(" | %llu | %llu | %llu |\n",
+		       (unsigned long long)total(outcomes, check, "pass"),
+		       (unsigned long long)total(outcomes, check, "fail"),
+		       (unsigned long long)total(outcomes, check, "unavailable"));
+	}
+}
+
+static void print_failures(const struct outcomes *outcomes, const char *verdict)
+{
+	const struct outcome *o;
+
+	for (o = outcomes->outcome; o < outcomes->outcome + outcomes->n; o++) {
+		if (strcmp(o->text[VERDICT], verdict))
+			continue;
+		printf("- ");
+		print_text(verdict, true);
+		printf(": ");
+		print_text(o->text[CHECK], true);
+		printf(" of ");
+		print_text(o->text[PROVIDER_], true);
+		putchar(' ');
+		print_text(o->text[METHOD_], true);
+		printf(" (");
+		print_text(o->text[BACKING_], true);
+		printf("), %llu×", (unsigned long long)o->n);
+		if (!strcmp(verdict, "fail")) {
+			printf("; the first: expected ");
+			print_text(o->text[EXPECTED], true);
+			printf(", got ");
+			print_text(o->text[GOT], true);
+		}
+		if (*o->text[NOTE]) {
+			printf(": ");
+			print_text(o->text[NOTE], true);
+		}
+		putchar('\n');
+	}
+}
+
+static int read_checks(struct outcomes *outcomes, const struct run *run)
+{
+	bool partial = false;
+	struct csv *csv;
+	char *path;
+	int ret;
+
+	csv = malloc(sizeof(*csv));
+	path = run_path(run, "checks.csv");
+	if (path && access(path, F_OK)) {
+		free(path);
+		path = run_path(run, "checks.csv.partial");
+		partial = true;
+	}
+	if (!csv || !path) {
+		ret = out_of_memory();
+		goto out;
+	}
+	ret = csv_open(csv, path, partial, columns);
+	if (ret)
+		goto out;
+	while ((ret = csv_next(csv)) > 0) {
+		ret = count(outcomes, csv);
+		if (ret)
+			break;
+	}
+	csv_close(csv);
+out:
+	free(path);
+	free(csv);
+	return ret;
+}
+
+static error_t parse(int opt, char *arg, struct argp_state *state)
+{
+	if (opt == ARGP_KEY_ARG || opt == ARGP_KEY_END)
+		return parse_run(arg, state, state->input);
+	return ARGP_ERR_UNKNOWN;
+}
+
+int cmd_checks(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.parser = parse,
+		.args_doc = "RUN",
+		.doc = "Print as Markdown how the checks of RUN came out, and each that failed or "
+		       "could not be made.",
+	};
+	struct outcomes outcomes = {};
+	const char *dir = NULL;
+	struct run run;
+	size_t i;
+	int ret, j;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &dir);
+	ret = run_open(&run, dir);
+	if (ret)
+		return ret;
+	ret = read_checks(&outcomes, &run);
+	if (!ret) {
+		print_totals(&outcomes);
+		putchar('\n');
+		print_failures(&outcomes, "fail");
+		print_failures(&outcomes, "unavailable");
+	}
+	for (i = 0; i < outcomes.n; i++)
+		for (j = 0; j < COLUMNS; j++)
+			free(outcomes.outcome[i].text[j]);
+	free(outcomes.outcome);
+	run_close(&run);
+	return ret;
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The rows of a summarised run, of one kind whichever file they are in:
+ * cost.csv is measure `cost` with a metric uses_<k>, breakeven.csv measure
+ * `breakeven` with the metrics k and e2e_ratio.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "k2u-stat.h"
+
+static const struct {
+	char opt;
+	enum key key;
+} options[] = {
+	{ 'm', MEASURE }, { 'p', PROVIDER }, { 'M', METHOD }, { 'b', BACKING }, { 'c', CACHE },
+	{ 's', SIZE },	  { 't', THREADS },  { 'P', PHASE },  { 'r', METRIC },	{ 'u', UNIT },
+};
+
+/* Sizes as the files have them */
+static char *canonical_sizes(const char *list)
+{
+	char *copy = strdup(list), *text, *save, *out = NULL;
+	uint64_t bytes;
+	size_t len;
+	FILE *f;
+
+	f = open_memstream(&out, &len);
+	if (!copy || !f)
+		goto out;
+	for (text = strtok_r(copy, ",", &save); text; text = strtok_r(NULL, ",", &save)) {
+		if (parse_size(text, &bytes)) {
+			say("--size: expected sizes such as 4096 or 4K, got '%s'", text);
+			fclose(f);
+			free(out);
+			free(copy);
+			return NULL;
+		}
+		fprintf(f, "%s%llu", ftell(f) ? "," : "", (unsigned long long)bytes);
+	}
+out:
+	if (f)
+		fclose(f);
+	free(copy);
+	return out;
+}
+
+/* -ENOENT: not an option of the selection */
+int selection_parse(struct selection *sel, int opt, char *arg)
+{
+	unsigned int i;
+	char **list;
+
+	for (i = 0; i < ARRAY_SIZE(options) && options[i].opt != opt; i++)
+		;
+	if (i == ARRAY_SIZE(options))
+		return -ENOENT;
+	list = &sel->list[options[i].key];
+	free(*list);
+	*list = options[i].key == SIZE ? canonical_sizes(arg) : strdup(arg);
+	return *list ? 0 : -EINVAL;
+}
+
+void selection_free(struct selection *sel)
+{
+	int i;
+
+	for (i = 0; i < KEYS; i++)
+		free(sel->list[i]);
+	memset(sel, 0, sizeof(*sel));
+}
+
+int list_find(const char *list, const char *value)
+{
+	size_t len = strlen(value);
+	int i;
+
+	for (i = 0;; i++) {
+		if (!strncmp(list, value, len) && (!list[len] || list[len] == ','))
+			return i;
+		list = strchr(list, ',');
+		if (!list)
+			return -1;
+		list++;
+	}
+}
+
+static bool selected(const struct selection *sel, const char *const key[KEYS])
+{
+	int i;
+
+	for (i = 0; i < KEYS; i++)
+		if (sel->list[i] && list_find(sel->list[i], key[i]) < 0)
+			return false;
+	return true;
+}
+
+/* A selected row with these keys; NULL in *row if it is not */
+static int add_row(struct rows *rows, const struct selection *sel, const char *const key[KEYS],
+		   struct row **row)
+{
+	size_t len = 0;
+	struct row *r;
+	char *p;
+	int i;
+
+	*row = NULL;
+	if (!selected(sel, key))
+		return 0;
+	r = grow(rows->row, rows->n, &rows->room, sizeof(*r));
+	if (!r)
+		return out_of_memory();
+	rows->row = r;
+	r += rows->n;
+	memset(r, 0, sizeof(*r));
+	for (i = 0; i < KEYS; i++)
+		len += strlen(key[i]) + 1;
+	r->text = malloc(len);
+	if (!r->text)
+		return out_of_memory();
+	for (i = 0, p = r->text; i < KEYS; i++) {
+		r->key[i] = p;
+		p = stpcpy(p, key[i]) + 1;
+	}
+	for (i = 0; i < PERCENTILES; i++)
+		r->pct[i] = NAN;
+	rows->n++;
+	*row = r;
+	return 0;
+}
+
+static int set_flags(struct row *row, const char *flags)
+{
+	row->flags = strdup(flags);
+	return row->flags ? 0 : out_of_memory();
+}
+
+static int summary_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
+{
+	enum { BLOCKS = KEYS, SAMPLES, MEDIAN, LOW, HIGH, LEVEL, FLAGS, PCT };
+	const char *key[KEYS];
+	struct row *row;
+	uint64_t size;
+	int ret, i;
+
+	for (i = 0; i < KEYS; i++)
+		key[i] = csv_str(csv, i);
+	ret = csv_u64(csv, SIZE, &size) ?: add_row(rows, sel, key, &row);
+	if (ret || !row)
+		return ret;
+	row->size = size;
+	ret = csv_u64(csv, BLOCKS, &row->blocks) ?: csv_u64(csv, SAMPLES, &row->samples)
+		?: csv_f64(csv, MEDIAN, &row->est.median)
+		?: csv_f64_or_none(csv, LOW, &row->est.low)
+		?: csv_f64_or_none(csv, HIGH, &row->est.high)
+		?: csv_f64_or_none(csv, LEVEL, &row->est.level)
+		?: set_flags(row, csv_str(csv, FLAGS));
+	for (i = 0; !ret && i < PERCENTILES; i++)
+		ret = csv_f64_or_none(csv, PCT + i, &row->pct[i]);
+	return ret;
+}
+
+static int cost_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
+{
+	enum { C_SIZE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE, C_THREADS, C_USES, C_UNIT,
+	       C_BLOCKS, C_COST, C_LOW, C_HIGH, C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT };
+	char metric[64];
+	const char *const key[KEYS] = {
+		[MEASURE] = "cost",		    [PROVIDER] = csv_str(csv, C_PROVIDER),
+		[METHOD] = csv_str(csv, C_METHOD),  [BACKING] = csv_str(csv, C_BACKING),
+		[CACHE] = csv_str(csv, C_CACHE),    [SIZE] = csv_str(csv, C_SIZE),
+		[THREADS] = csv_str(csv, C_THREADS), [PHASE] = "all",
+		[METRIC] = metric,		    [UNIT] = csv_str(csv, C_UNIT),
+	};
+	double uses;
+	struct row *row;
+	uint64_t size;
+	int ret;
+
+	snprintf(metric, sizeof(metric), "uses_%s", csv_str(csv, C_USES));
+	ret = csv_u64(csv, C_SIZE, &size) ?: csv_f64_or_none(csv, C_USES, &uses)
+		?: add_row(rows, sel, key, &row);
+	if (ret || !row)
+		return ret;
+	row->size = size;
+	row->uses = uses;
+	row->est.level = NAN;
+	return csv_u64(csv, C_BLOCKS, &row->blocks)
+		?: csv_f64_or_none(csv, C_COST, &row->est.median)
+		?: csv_f64_or_none(csv, C_LOW, &row->est.low)
+		?: csv_f64_or_none(csv, C_HIGH, &row->est.high)
+		?: csv_f64_or_none(csv, C_RATIO, &row->ratio.median)
+		?: csv_f64_or_none(csv, C_RATIO_LOW, &row->ratio.low)
+		?: csv_f64_or_none(csv, C_RATIO_HIGH, &row->ratio.high)
+		?: set_flags(row, csv_str(csv, C_VERDICT));
+}
+
+static int breakeven_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
+{
+	enum { B_SIZE, B_PROVIDER, B_METHOD, B_BACKING, B_BLOCKS, B_K, B_K_LOW, B_K_HIGH, B_E2E,
+	       B_RATIO, B_RATIO_LOW, B_RATIO_HIGH };
+	char metric[64] = "k";
+	const char *key[KEYS] = {
+		[MEASURE] = "breakeven",	   [PROVIDER] = csv_str(csv, B_PROVIDER),
+		[METHOD] = csv_str(csv, B_METHOD), [BACKING] = csv_str(csv, B_BACKING),
+		[CACHE] = "",			   [SIZE] = csv_str(csv, B_SIZE),
+		[THREADS] = "",			   [PHASE] = "all",
+		[METRIC] = metric,		   [UNIT] = "uses",
+	};
+	const struct row *last = rows->n ? &rows->row[rows->n - 1] : NULL;
+	struct row *row;
+	uint64_t size;
+	int ret;
+
+	/* A configuration with several end-to-end metrics has its k in each row */
+	if (last && !strcmp(last->key[PROVIDER], key[PROVIDER]) &&
+	    !strcmp(last->key[METHOD], key[METHOD]) &&
+	    !strcmp(last->key[BACKING], key[BACKING]) && !strcmp(last->key[SIZE], key[SIZE]))
+		goto ratio;
+	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, key, &row);
+	if (ret)
+		return ret;
+	if (row) {
+		row->size = size;
+		ret = csv_u64(csv, B_BLOCKS, &row->blocks)
+			?: csv_f64_or_none(csv, B_K, &row->est.median)
+			?: csv_f64_or_none(csv, B_K_LOW, &row->est.low)
+			?: csv_f64_or_none(csv, B_K_HIGH, &row->est.high)
+			?: set_flags(row, "");
+		if (ret)
+			return ret;
+	}
+ratio:
+	if (!*csv_str(csv, B_E2E))
+		return 0;
+	snprintf(metric, sizeof(metric), "e2e_%s", csv_str(csv, B_E2E));
+	key[UNIT] = "ratio";
+	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, key, &row);
+	if (ret || !row)
+		return ret;
+	row->size = size;
+	return csv_u64(csv, B_BLOCKS, &row->blocks)
+		?: csv_f64_or_none(csv, B_RATIO, &row->est.median)
+		?: csv_f64_or_none(csv, B_RATIO_LOW, &row->est.low)
+		?: csv_f64_or_none(csv, B_RATIO_HIGH, &row->est.high)
+		?: set_flags(row, "");
+}
+
+static const struct source {
+	const char *measure; /* NULL: any other */
+	const char *file;
+	int (*row)(struct rows *rows, const struct selection *sel, const struct csv *csv);
+	const char *const columns[24];
+} sources[] = {
+	{ "cost", "cost.csv", cost_row,
+	  { "size_bytes", "provider", "method", "backing", "cache", "threads", "uses", "unit",
+	    "blocks", "cost", "cost_low", "cost_high", "ratio", "ratio_low", "ratio_high",
+	    "verdict" } },
+	{ "breakeven", "breakeven.csv", breakeven_row,
+	  { "size_bytes", "provider", "method", "backing", "blocks", "k_median", "k_low", "k_high",
+	    "e2e_k", "ratio", "ratio_low", "ratio_high" } },
+	{ NULL, "summary.csv", summary_row,
+	  { "measure", "provider", "method", "backing", "cache", "size_bytes", "threads", "phase",
+	    "metric", "unit", "blocks", "n", "median", "ci_low", "ci_high", "ci_level", "flags",
+	    "p50", "p90", "p99", "p999", "max" } },
+};
+
+int rows_read(struct rows *rows, const struct run *run, const struct selection *sel)
+{
+	const struct source *source = sources;
+	struct csv *csv;
+	char *path;
+	int ret;
+
+	memset(rows, 0, sizeof(*rows));
+	while (source->measure &&
+	       (!sel->list[MEASURE] || strcmp(sel->list[MEASURE], source->measure)))
+		source++;
+
+	csv = malloc(sizeof(*csv));
+	path = run_path(run, source->file);
+	if (!csv || !path) {
+		ret = out_of_memory();
+		goto out;
+	}
+	if (access(path, F_OK)) {
+		say("%s: not there: run 'k2u-stat summarize %s' first", path, run->dir);
+		ret = -ENOENT;
+		goto out;
+	}
+	ret = csv_open(csv, path, false, source->columns);
+	if (ret)
+		goto out;
+	while ((ret = csv_next(csv)) > 0) {
+		ret = source->row(rows, sel, csv);
+		if (ret)
+			break;
+	}
+	csv_close(csv);
+out:
+	free(path);
+	free(csv);
+	if (ret)
+		rows_free(rows);
+	return ret;
+}
+
+void rows_free(struct rows *rows)
+{
+	size_t i;
+
+	for (i = 0; i < rows->n; i++) {
+		free(rows->row[i].text);
+		free(rows->row[i].flags);
+	}
+	free(rows->row);
+	memset(rows, 0, sizeof(*rows));
+}
+
+const char *row_title(const struct row *row, bool provider, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s%s%s%s%s%s", provider ? row->key[PROVIDER] : "",
+		 provider ? " " : "", row->key[METHOD],
+		 strcmp(row->key[BACKING], "none") ? " (" : "",
+		 strcmp(row->key[BACKING], "none") ? row->key[BACKING] : "",
+		 strcmp(row->key[BACKING], "none") ? ")" : "");
+	return buf;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A run directory and its env.json. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "k2u-stat.h"
+
+#define SCHEMA 1
+
+char *run_path(const struct run *run, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", run->dir, name) < 0) {
+		out_of_memory();
+		return NULL;
+	}
+	return path;
+}
+
+static int read_env(struct run *run, const char *path)
+{
+	json_error_t error;
+	json_t *schema;
+	struct stat st;
+	int fd, ret;
+
+	/* O_NONBLOCK: a FIFO of that name must not hang us */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		ret = fd < 0 ? -errno : -EINVAL;
+		say("%s: cannot be read: %s", path, fd < 0 ? strerror(errno) : "not a regular file");
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
+	run->env = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
+	close(fd);
+	if (!run->env) {
+		say("%s:%d:%d: %s", path, error.line, error.column, error.text);
+		return -EINVAL;
+	}
+	if (!json_is_object(run->env)) {
+		say("%s: expected one JSON object", path);
+		return -EINVAL;
+	}
+	schema = json_object_get(run->env, "schema");
+	if (!json_is_integer(schema) || json_integer_value(schema) != SCHEMA) {
+		say("%s: schema: expected %d: made by another version of k2u-bench", path, SCHEMA);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int run_open(struct run *run, const char *dir)
+{
+	char *path, *samples, *partial;
+	struct stat st;
+	int ret;
+
+	memset(run, 0, sizeof(*run));
+	run->dir = dir;
+	if (stat(dir, &st) || !S_ISDIR(st.st_mode)) {
+		say("%s: no such run directory", dir);
+		return -ENOENT;
+	}
+	path = run_path(run, "env.json");
+	samples = run_path(run, "samples.csv");
+	partial = run_path(run, "samples.csv.partial");
+	if (!path || !samples || !partial) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	ret = read_env(run, path);
+	if (ret)
+		goto out;
+	run->complete = json_is_true(run_env(run, "complete")) &&
+			(!access(samples, F_OK) || access(partial, F_OK));
+out:
+	free(path);
+	free(samples);
+	free(partial);
+	if (ret)
+		run_close(run);
+	return ret;
+}
+
+void run_close(struct run *run)
+{
+	json_decref(run->env);
+	run->env = NULL;
+}
+
+json_t *run_env(const struct run *run, const char *path)
+{
+	json_t *at = run->env;
+	const char *dot;
+	char name[64];
+
+	for (; at; path = dot + 1) {
+		dot = strchrnul(path, '.');
+		if ((size_t)(dot - path) >= sizeof(name))
+			return NULL;
+		memcpy(name, path, dot - path);
+		name[dot - path] = '\0';
+		at = json_object_get(at, name);
+		if (!*dot)
+			return at;
+	}
+	return NULL;
+}
+
+char *run_env_text(const struct run *run, const char *path)
+{
+	json_t *at = run_env(run, path);
+	char *text, *p;
+
+	if (!at || json_is_null(at))
+		return strdup("");
+	if (json_is_string(at))
+		text = strdup(json_string_value(at));
+	else
+		text = json_dumps(at, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
+	/* It is shown on terminals and in charts */
+	for (p = text; p && *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	return text;
+}
+
+const char *run_venue(const struct run *run)
+{
+	return json_string_value(run_env(run, "venue")) ?: "unknown";
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+/* series: chosen cells as gnuplot reads them, a data set per configuration */
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "k2u-stat.h"
+
+enum axis { X_SIZE, X_THREADS, X_PERCENTILE };
+enum print { DATA, TITLES, SIZES, BLOCKS, SAMPLES };
+
+static const char *const axes[] = { "size_bytes", "threads", "percentile", NULL };
+static const char *const prints[] = { "data", "titles", "sizes", "blocks", "samples", NULL };
+
+struct args {
+	const char *dir;
+	struct selection sel;
+	enum axis axis;
+	enum print print;
+	bool provider;
+};
+
+/* The same but for what is on the x axis */
+static bool same_series(const struct row *a, const struct row *b, enum axis axis)
+{
+	int i;
+
+	for (i = 0; i < KEYS; i++) {
+		if ((i == SIZE && axis == X_SIZE) || (i == THREADS && axis == X_THREADS))
+			continue;
+		if (strcmp(a->key[i], b->key[i]))
+			return false;
+	}
+	return true;
+}
+
+static void print_number(double v)
+{
+	if (isnan(v))
+		printf(" NaN");
+	else
+		printf(" %.10g", v);
+}
+
+static void print_point(const struct row *row, enum axis axis)
+{
+	int i;
+
+	if (axis == X_PERCENTILE) {
+		for (i = 0; i < PERCENTILES; i++)
+			if (!isnan(row->pct[i]))
+				printf("%d %.10g NaN NaN \"%s\"\n", i, row->pct[i],
+				       percentiles[i].name);
+		return;
+	}
+	printf("%s", row->key[axis == X_SIZE ? SIZE : THREADS]);
+	print_number(row->est.median);
+	print_number(row->est.low);
+	print_number(row->est.high);
+	putchar('\n');
+}
+
+static void print_data(const struct rows *rows, const struct args *args)
+{
+	bool *done = calloc(rows->n + 1, sizeof(*done));
+	char title[256];
+	size_t i, j;
+
+	if (!done) {
+		out_of_memory();
+		return;
+	}
+	for (i = 0; i < rows->n; i++) {
+		if (done[i])
+			continue;
+		printf("\"%s\"\n",
+		       row_title(&rows->row[i], args->provider, title, sizeof(title)));
+		for (j = i; j < rows->n; j++) {
+			if (done[j] || !same_series(&rows->row[i], &rows->row[j], args->axis))
+				continue;
+			done[j] = true;
+			print_point(&rows->row[j], args->axis);
+		}
+		printf("\n\n");
+	}
+	free(done);
+}
+
+/* The titles that the same selection's data sets have, once each, for word() */
+static void print_titles(const struct rows *rows, const struct args *args)
+{
+	char title[256], other[256];
+	size_t i, j;
+
+	for (i = 0; i < rows->n; i++) {
+		row_title(&rows->row[i], args->provider, title, sizeof(title));
+		for (j = 0; j < i; j++)
+			if (!strcmp(title, row_title(&rows->row[j], args->provider, other,
+						     sizeof(other))))
+				break;
+		if (j == i)
+			printf("\"%s\" ", title);
+	}
+	putchar('\n');
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void print_sizes(const struct rows *rows)
+{
+	uint64_t *size = calloc(rows->n + 1, sizeof(*size));
+	size_t i;
+
+	if (!size) {
+		out_of_memory();
+		return;
+	}
+	for (i = 0; i < rows->n; i++)
+		size[i] = rows->row[i].size;
+	qsort(size, rows->n, sizeof(*size), compare_u64);
+	for (i = 0; i < rows->n; i++)
+		if (!i || size[i] != size[i - 1])
+			printf("%llu ", (unsigned long long)size[i]);
+	putchar('\n');
+	free(size);
+}
+
+/* "20", or "11 to 20" */
+static void print_count(const struct rows *rows, bool samples)
+{
+	uint64_t n, low = UINT64_MAX, high = 0;
+	size_t i;
+
+	for (i = 0; i < rows->n; i++) {
+		n = samples ? rows->row[i].samples : rows->row[i].blocks;
+		low = n < low ? n : low;
+		high = n > high ? n : high;
+	}
+	if (!rows->n)
+		puts("0");
+	else if (low == high)
+		printf("%llu\n", (unsigned long long)low);
+	else
+		printf("%llu to %llu\n", (unsigned long long)low, (unsigned long long)high);
+}
+
+enum { OPT_X = 256, OPT_PRINT, OPT_SHORT };
+
+static error_t parse(int opt, char *arg, struct argp_state *state)
+{
+	struct args *args = state->input;
+	int i;
+
+	switch (opt) {
+	case OPT_X:
+		i = find_name(axes, arg);
+		if (i < 0)
+			argp_error(state, "--x: size_bytes, threads or percentile, not '%s'", arg);
+		args->axis = i;
+		return 0;
+	case OPT_PRINT:
+		i = find_name(prints, arg);
+		if (i < 0)
+			argp_error(state,
+				   "--print: data, titles, sizes, blocks or samples, not '%s'",
+				   arg);
+		args->print = i;
+		return 0;
+	case OPT_SHORT:
+		args->provider = false;
+		return 0;
+	}
+	if (opt == ARGP_KEY_ARG || opt == ARGP_KEY_END)
+		return parse_run(arg, state, &args->dir);
+	switch (selection_parse(&args->sel, opt, arg)) {
+	case 0:
+		return 0;
+	case -ENOENT:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return EINVAL;
+}
+
+static const struct argp_option options[] = {
+	SELECTION_OPTIONS,
+	{ "x", OPT_X, "KEY", 0, "size_bytes (default), threads or percentile", 2 },
+	{ "print", OPT_PRINT, "WHAT", 0,
+	  "data (default), or of the same cells the titles, the sizes, "
+	  "or the least and most blocks or samples",
+	  2 },
+	{ "short", OPT_SHORT, NULL, 0, "Titles without the provider", 2 },
+	{}
+};
+
+int cmd_series(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "RUN",
+		.doc = "Print chosen cells of a summarised RUN for gnuplot: a data set ('index') per "
+		       "configuration, its title in quotes, then lines of x, median, low, high.",
+	};
+	struct args args = { .provider = true };
+	struct rows rows;
+	struct run run;
+	int ret;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	ret = run_open(&run, args.dir);
+	if (ret)
+		goto free;
+	ret = rows_read(&rows, &run, &args.sel);
+	if (ret)
+		goto close;
+	switch (args.print) {
+	case DATA:
+		print_data(&rows, &args);
+		break;
+	case TITLES:
+		print_titles(&rows, &args);
+		break;
+	case SIZES:
+		print_sizes(&rows);
+		break;
+	case BLOCKS:
+	case SAMPLES:
+		print_count(&rows, args.print == SAMPLES);
+		break;
+	}
+	rows_free(&rows);
+close:
+	run_close(&run);
+free:
+	selection_free(&args.sel);
+	return ret;
+}
