@@ -3,6 +3,8 @@
 # Provide a Debian kernel for a guest, and k2u.ko built for it.
 #
 #	scripts/kernel.sh KERNEL	5.10, 6.1, 6.12 ... or newest
+#	scripts/kernel.sh --sparse KERNEL	what sparse says of the module
+#	scripts/kernel.sh --list	the kernels that it knows
 #	scripts/kernel.sh --size	what the cache takes
 #	scripts/kernel.sh --clean	remove the cache
 #
@@ -19,12 +21,13 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 MIRROR=${K2U_MIRROR:-http://deb.debian.org/debian}
 MIRROR_SECURITY=${K2U_MIRROR_SECURITY:-http://security.debian.org/debian-security}
+KERNELS='5.10 6.1 6.12 6.16 6.17 6.18 6.19 7.0 7.1 7.2 7.3 newest'
 FLAVOUR=cloud-amd64
 # "newest" is looked up again after so many days
 NEWEST_DAYS=7
 
 usage() {
-	die "usage: kernel.sh KERNEL|--size|--clean (KERNEL: 5.10 6.1 6.12 6.16 ... 7.3, newest)"
+	die "usage: kernel.sh [--sparse] KERNEL | --list | --size | --clean; KERNEL is one of: $KERNELS"
 }
 
 # suite_of KERNEL: the suite that has it
@@ -175,10 +178,8 @@ in_root() {
 		' sh "$cache/root" "$@"
 }
 
-# build KERNEL: kmod/ for it in $out, unless the sources are those built last
-build() {
-	out=$top/build/kernel/$1
-	mkdir -p -- "$out"
+# stage: kmod/ and include/ in $scratch of the kernel's root, as src.tar and files
+stage() {
 	scratch=$cache/root/k2u/src
 	rm -rf -- "$scratch"
 	mkdir -- "$scratch"
@@ -188,27 +189,55 @@ build() {
 		--exclude='.*.cmd' --exclude='.tmp_versions' --exclude=Module.symvers \
 		--exclude=modules.order --exclude='kmod/compat/have.h' \
 		--file="$scratch/src.tar" kmod include
-	key="$release $(sha256 "$scratch/src.tar")"
-	if [ -e "$out/k2u.ko" ] && [ "$(cat "$out/key" 2>/dev/null)" = "$key" ]; then
-		rm -rf -- "$scratch"
-		return 0
-	fi
-	rm -f -- "$out/key" "$out/k2u.ko"
 	tar --extract --directory="$scratch" --file="$scratch/src.tar" --no-same-owner
-	if ! in_root timeout -k 10 600 make -C "/lib/modules/$release/build" M=/k2u/src/kmod \
-		-j "$(nproc)" W=1 modules >"$out/build.log" 2>&1 </dev/null 9>&-; then
-		grep -iE 'error|^(sh|mount|unshare):' "$out/build.log" >&2 || tail -n 20 "$out/build.log" >&2
-		die "k2u.ko does not build for $release: see $out/build.log"
+}
+
+# module LOG ARGUMENT...: build what was staged
+module() {
+	log=$1
+	shift
+	in_root timeout -k 10 600 make -C "/lib/modules/$release/build" M=/k2u/src/kmod \
+		-j "$(nproc)" "$@" modules >"$log" 2>&1 </dev/null 9>&- && return
+	grep -iE 'error|^(sh|mount|unshare):' "$log" >&2 || tail -n 20 "$log" >&2
+	die "k2u.ko does not build for $release: see $log"
+}
+
+# build KERNEL: $out/k2u.ko, unless it is there from the same sources
+build() {
+	out=$top/build/kernel/$1
+	mkdir -p -- "$out"
+	stage
+	key="$release $(sha256 "$scratch/src.tar")"
+	if [ ! -e "$out/k2u.ko" ] || [ "$(cat "$out/key" 2>/dev/null)" != "$key" ]; then
+		rm -f -- "$out/key" "$out/k2u.ko"
+		module "$out/build.log" W=1
+		mv -- "$scratch/kmod/k2u.ko" "$out/k2u.ko"
+		printf '%s\n' "$key" >"$out/key"
 	fi
-	mv -- "$scratch/kmod/k2u.ko" "$out/k2u.ko"
-	printf '%s\n' "$key" >"$out/key"
 	rm -rf -- "$scratch"
+}
+
+# run_sparse KERNEL: what sparse says of our files, against this kernel's headers
+run_sparse() {
+	have sparse || unavailable "sparse is not installed: run scripts/deps.sh --for=check"
+	log=$cache/root/k2u/sparse.log
+	cp -- "$(command -v sparse)" "$cache/root/k2u/sparse"
+	in_root /k2u/sparse --version >/dev/null 2>&1 ||
+		unavailable "this system's sparse does not run in the root of kernel $1"
+	stage
+	module "$log" C=2 CHECK=/k2u/sparse
+	rm -rf -- "$scratch"
+	! sed -n 's|^/k2u/src/\(.*\)|\1|p' "$log" | grep -E ': (warning|error):'
 }
 
 [ $# -ge 1 ] || usage
 case $1 in
 --hook)
 	install_kernel "$2"
+	exit
+	;;
+--list)
+	echo "$KERNELS"
 	exit
 	;;
 --size)
@@ -219,6 +248,11 @@ case $1 in
 	rm -rf --one-file-system -- "$K2U_CACHE"
 	exit
 	;;
+--sparse)
+	job=sparse
+	shift
+	;;
+*) job=build ;;
 esac
 
 [ $# -eq 1 ] || usage
@@ -236,6 +270,10 @@ trap 'exit 130' INT TERM
 
 ensure "$kernel"
 release=$(cat "$cache/root/k2u/release")
+if [ "$job" = sparse ]; then
+	run_sparse "$kernel"
+	exit
+fi
 build "$kernel"
 cat <<END
 kernel=$(printf '%s' "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
