@@ -4,8 +4,9 @@
 #
 #	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
 #		      [--accel=auto|tcg|icount] [--hyperfine=FILE] [-- ARGUMENT...]
+#	scripts/vm.sh --kernel=KERNEL --job=probe
 #
-# bench runs "k2u-bench run ARGUMENT...", then hyperfine over the command lines
+# probe only says what bench would use. bench runs "k2u-bench run ARGUMENT...", then hyperfine over the command lines
 # of FILE; tests runs build/tests/guest_*. The guest has an initramfs and two
 # serial ports, no disk and no network. Its lines "<tag>\t<text>" on the second
 # port become files in DIR (see split); text that it sends is never executed.
@@ -44,10 +45,12 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-if [ -z "$kernel" ] || [ -z "$out" ]; then
-	usage
-fi
-case $job in bench | tests) ;; *) usage ;; esac
+[ -n "$kernel" ] || usage
+case $job in
+bench | tests) [ -n "$out" ] || usage ;;
+probe) ;;
+*) usage ;;
+esac
 case $accel in auto | tcg | icount) ;; *) usage ;; esac
 
 guest=''	# process id of a running guest
@@ -253,12 +256,14 @@ venue=$accel
 if [ "$accel" = auto ]; then
 	if kvm_boots; then
 		venue=kvm
-	elif [ "$job" = bench ]; then
-		venue=icount
-	else
+	elif [ "$job" = tests ]; then
 		venue=tcg
+	else
+		venue=icount
 	fi
 fi
+printf 'venue=%s\nkernel=%s\nrelease=%s\n' "$venue" "$(field kernel "$tmp/kernel")" "$release"
+[ "$job" != probe ] || exit 0
 
 if [ "$job" = bench ]; then
 	initramfs bench "$@" "--venue=$venue" \
@@ -268,7 +273,6 @@ if [ "$job" = bench ]; then
 else
 	initramfs tests
 fi
-printf 'venue=%s\nkernel=%s\nrelease=%s\n' "$venue" "$(field kernel "$tmp/kernel")" "$release"
 
 started=$(date +%s)
 boot "$job" "$venue" "$limit"

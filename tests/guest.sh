@@ -1,0 +1,131 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The module in a guest: it builds without warnings, every test of tests/guest
+# passes, the kernel log stays quiet, and a short measurement counts right.
+#
+#	tests/guest.sh KERNEL	TAP on stdout; exit status 1 if a test failed
+set -eu
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$top/scripts/lib.sh"
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+[ $# -eq 1 ] || die "usage: guest.sh KERNEL"
+tap_name="guest $1"
+
+# What a kernel says by itself while it runs, on an emulated machine
+QUIET='tsc: |clocksource: |random: |perf: interrupt took too long|hrtimer: interrupt took|sched_clock:'
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-guest.XXXXXX")
+trap 'rm -rf -- "$tmp"' EXIT
+trap 'exit 130' INT TERM
+
+status=0
+"$top/scripts/kernel.sh" "$1" >"$tmp/kernel" 2>"$tmp/err" || status=$?
+if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
+	skip "module and tests" "$(sed -n 's/^unavailable: //p' "$tmp/err")"
+	tap_end
+elif [ "$status" -ne 0 ]; then
+	not_ok "the module builds" <"$tmp/err"
+	tap_end
+fi
+ok "the module builds"
+# The kernel was built by a slightly different compiler: not our code
+expect "the module builds without warnings" \
+	"$(grep -i 'warning:' "$(field log "$tmp/kernel")" | grep -v 'the compiler differs')"
+
+# ---- tests/guest/*.c ----
+
+# tests_tap FILE: the programs' TAP as ours, "name<tab>ok|not ok|skip<tab>text"
+tests_tap() {
+	awk -F '\t' -v quiet="$QUIET" '
+		function result(verdict, name, text) {
+			printf "%s\t%s\t%s\n", verdict, name, text
+			if (verdict == "not ok")
+				bad = 1
+		}
+		$2 ~ /^status / {
+			if ($2 != "status 0" && !bad)
+				result("not ok", $1, "ended with " $2)
+			seen[$1] = 1
+			bad = 0
+			next
+		}
+		$2 == "dmesg" {
+			if ($3 !~ quiet) {
+				said[$1] = 1
+				printf "#\t%s\t%s\n", $1, $3
+			}
+			next
+		}
+		$2 ~ /^ok / && $2 ~ /# SKIP/ { result("skip", $1, substr($2, index($2, "- ") + 2)); next }
+		$2 ~ /^ok / { result("ok", $1, substr($2, index($2, "- ") + 2)); next }
+		$2 ~ /^not ok / { result("not ok", $1, substr($2, index($2, "- ") + 2)); next }
+		$2 !~ /^([0-9]+\.\.[0-9]+|# ok - .*)$/ { printf "#\t%s\t%s\n", $1, $2 }
+		END {
+			for (name in seen)
+				result(name in said ? "not ok" : "ok", name, "adds nothing to the kernel log")
+		}' "$1"
+}
+
+status=0
+"$top/scripts/vm.sh" "--kernel=$1" --job=tests "--out=$tmp/tests" --timeout=240 >"$tmp/vm" 2>&1 || status=$?
+if [ -s "$tmp/tests/tap" ]; then
+	tests_tap "$tmp/tests/tap" >"$tmp/results"
+	while IFS='	' read -r verdict name text; do
+		case $verdict in
+		ok) ok "$name: $text" ;;
+		'not ok') not_ok "$name: $text" </dev/null ;;
+		skip) skip "$name: ${text%% # SKIP*}" "${text#*# SKIP}" ;;
+		*) printf '# %s: %s\n' "$name" "$text" ;;
+		esac
+	done <"$tmp/results"
+fi
+if [ "$status" -eq 0 ]; then
+	ok "the guest tests run to their end, and the module is unloaded"
+else
+	not_ok "the guest tests run to their end, and the module is unloaded (status $status)" <"$tmp/vm"
+fi
+expect "loading and unloading say only that the module is not of this kernel's tree" \
+	"$(grep -vE "$QUIET|loading out-of-tree module taints|module verification failed" \
+		"$tmp/tests/dmesg.txt" 2>/dev/null)"
+
+# ---- a short measurement ----
+
+status=0
+"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$tmp/run" --timeout=240 \
+	-- --quick --measures=faults,latency --sizes=64K --blocks=3 --seed=1 >"$tmp/vm" 2>&1 || status=$?
+if [ "$status" -ne 0 ]; then
+	not_ok "a short measurement ends (status $status)" <"$tmp/vm"
+	[ -e "$tmp/run/checks.csv" ] || tap_end
+else
+	ok "a short measurement ends"
+fi
+
+# column FILE NAME: its number
+column() {
+	sed -n 1p "$1" | tr , '\n' | grep -nx "$2" | cut -d : -f 1
+}
+
+expect "all of its checks pass, and there are some" \
+	"$(awk -F , -v v="$(column "$tmp/run/checks.csv" verdict)" \
+		'NR > 1 && $v == "fail"
+		 END { if (NR < 2) print "no checks" }' "$tmp/run/checks.csv" | head -n 20)"
+
+# faults METHOD COUNT: every counter of the k2u method says COUNT, and there are some
+faults() {
+	awk -F , -v method="$1" -v want="$2" '
+		NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
+		$c["provider"] == "k2u" && $c["measure"] == "faults" && $c["method"] == method &&
+		$c["metric"] ~ /^(expected|minor_rusage|minor_perf|minor_module)$/ {
+			n++
+			if ($c["value"] + 0 != want)
+				print "expected " want " faults, got: " $0
+		}
+		END { if (!n) print "no fault counts of method " method }' "$tmp/run/samples.csv" | head -n 5
+}
+pages=$((64 / 4))
+expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
+expect "pfn takes none" "$(faults pfn 0)"
+expect "vmalloc takes none" "$(faults vmalloc 0)"
+tap_end
