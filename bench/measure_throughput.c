@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/* measure_throughput.c - getting and consuming size_bytes: by phase, reused, per use, end to end. */
+#include "bench.h"
+
+/* ---- pass: each phase of getting and consuming once ---- */
+
+enum { SETUP, FIRST, WARM, TEARDOWN };
+
+static int sample_pass(struct cell *c, uint64_t n, struct reading *out)
+{
+	bool bytes = !(c->src->flags & SOURCE_NULL);
+	struct batch b;
+	int64_t elapsed;
+	int err = 0;
+
+	batch_init(&b, c);
+	while (n-- && !err) {
+		b.sum = 0;
+		err = timed_loop(batch_setup, &b, b.k, &elapsed);
+		reading_add(&out[SETUP], elapsed, b.k, b.k);
+		if (bytes && !err) {
+			err = timed_loop(batch_first, &b, b.k, &elapsed);
+			reading_add(&out[FIRST], elapsed, b.k, b.k);
+		}
+		if (!err) {
+			err = timed_loop(batch_consume, &b, b.k, &elapsed);
+			reading_add(&out[WARM], elapsed, b.k, b.k);
+			cell_consumed(c, b.sum, 2 * b.k * b.use[0].sum);
+		}
+		if (!err) {
+			err = timed_loop(batch_teardown, &b, b.k, &elapsed);
+			reading_add(&out[TEARDOWN], elapsed, b.k, b.k);
+		} else {
+			timed_loop(batch_teardown, &b, b.k, &elapsed);
+		}
+	}
+	return err;
+}
+
+static uint64_t fixed_once(const struct run *r, uint64_t size)
+{
+	return 1;
+}
+
+static const struct probe probe_pass = {
+	.access	= K2U_ACCESS_BOTH,
+	.metric	= {
+		[SETUP]	   = { "setup", "pass", UNIT_TIME },
+		[FIRST]	   = { "first-touch", "pass", UNIT_TIME },
+		[WARM]	   = { "warm", "pass", UNIT_TIME },
+		[TEARDOWN] = { "teardown", "pass", UNIT_TIME },
+	},
+	.sample	= sample_pass,
+	.fixed	= fixed_once,
+};
+
+/* ---- reuse: set up once, use many times; copy: the same without consuming ---- */
+
+struct many {
+	struct use *use;
+	const struct access_ops *acc;
+	uint64_t sum;
+	unsigned int k;
+};
+
+static int begin_reuse(struct cell *c)
+{
+	uint64_t sum = 0;
+	int err;
+
+	use_init(&c->use, c->src, c->buf);
+	err = access_of(c->src)->setup(&c->use, arena_slot(c->slot));
+	if (err)
+		return err;
+	use_fill(&c->use);
+	return access_of(c->src)->consume(&c->use, &sum);
+}
+
+static void end_reuse(struct cell *c)
+{
+	access_of(c->src)->teardown(&c->use);
+}
+
+static int op_reuse(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+
+	return m->acc->consume(m->use, &m->sum);
+}
+
+static int sample_reuse(struct cell *c, uint64_t n, struct reading *out)
+{
+	struct many m = { .use = &c->use, .acc = access_of(c->src) };
+	int64_t elapsed;
+	int err = timed_loop(op_reuse, &m, n, &elapsed);
+
+	reading_add(out, elapsed, n, n);
+	cell_consumed(c, m.sum, n * c->use.sum);
+	return err;
+}
+
+static int op_copy(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+
+	return m->acc->get(m->use);
+}
+
+/* The last chunk is what the destination holds */
+static int sample_copy(struct cell *c, uint64_t n, struct reading *out)
+{
+	struct many m = { .use = &c->use, .acc = access_of(c->src) };
+	const struct use *u = &c->use;
+	int64_t elapsed;
+	int err = timed_loop(op_copy, &m, n, &elapsed);
+
+	reading_add(out, elapsed, n, n);
+	if (u->size % u->len == 0)
+		cell_consumed(c, consume(u->addr, u->len),
+			      consume(c->buf->contents + u->size - u->len, u->len));
+	return err;
+}
+
+/* Under icount: as many as give a batch of some 10^5 instructions */
+static uint64_t fixed_reuse(const struct run *r, uint64_t size)
+{
+	return size < 256 * KIB ? 256 * KIB / size : 1;
+}
+
+static const struct probe probe_reuse = {
+	.access	= K2U_ACCESS_BOTH,
+	.flags	= PROBE_BYTES | PROBE_LINEAR,
+	.metric	= { { "warm", "reuse", UNIT_RATE } },
+	.begin	= begin_reuse,
+	.sample	= sample_reuse,
+	.end	= end_reuse,
+	.fixed	= fixed_reuse,
+};
+
+static const struct probe probe_copy = {
+	.access	= K2U_ACCESS_COPY,
+	.flags	= PROBE_BYTES | PROBE_LINEAR,
+	.metric	= { { "warm", "copy", UNIT_RATE } },
+	.begin	= begin_reuse,
+	.sample	= sample_copy,
+	.end	= end_reuse,
+	.fixed	= fixed_reuse,
+};
+
+/* ---- per_use, e2e_<k>: set up, use k times, tear down ---- */
+
+static int op_uses(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+	unsigned int k;
+	int err, err2;
+
+	err = m->acc->setup(m->use, arena_slot(0));
+	if (err)
+		return err;
+	err = use_first(m->use, m->acc, &m->sum);
+	for (k = 1; k < m->k && !err; k++)
+		err = m->acc->consume(m->use, &m->sum);
+	err2 = m->acc->teardown(m->use);
+	return err ? err : err2;
+}
+
+static int sample_uses(struct cell *c, uint64_t n, struct reading *out)
+{
+	struct many m = { .use = &c->use, .acc = access_of(c->src), .k = c->probe->k };
+	int64_t elapsed;
+	int err;
+
+	use_init(&c->use, c->src, c->buf);
+	err = timed_loop(op_uses, &m, n, &elapsed);
+	reading_add(out, elapsed, n * m.k, n);
+	cell_consumed(c, m.sum, n * m.k * c->use.sum);
+	return err;
+}
+
+static uint64_t fixed_uses(const struct run *r, uint64_t size)
+{
+	return size < 64 * KIB ? 64 * KIB / size : 1;
+}
+
+static const struct probe probe_per_use = {
+	.access	= K2U_ACCESS_BOTH,
+	.flags	= PROBE_BYTES | PROBE_LINEAR,
+	.k	= 1,
+	.metric	= { { "all", "per_use", UNIT_RATE } },
+	.sample	= sample_uses,
+	.fixed	= fixed_uses,
+};
+
+#define PROBE_E2E(uses)							\
+	static const struct probe probe_e2e_##uses = {			\
+		.access	= K2U_ACCESS_BOTH,				\
+		.flags	= PROBE_BYTES,					\
+		.k	= uses,						\
+		.metric	= { { "all", "e2e_" #uses, UNIT_TIME } },	\
+		.sample	= sample_uses,					\
+		.fixed	= fixed_uses,					\
+	}
+
+PROBE_E2E(4);
+PROBE_E2E(8);
+PROBE_E2E(16);
+
+/* ---- plan ---- */
+
+static const struct probe *const quick[] = {
+	&probe_pass, &probe_reuse, &probe_per_use, &probe_copy, &probe_e2e_8,
+};
+
+static const struct probe *const full[] = {
+	&probe_pass, &probe_reuse, &probe_per_use, &probe_copy, &probe_e2e_4, &probe_e2e_16,
+};
+
+int measure_throughput(struct run *r)
+{
+	bool q = r->opt.quick;
+	uint64_t v[MAX_SIZES];
+	unsigned int nr = plan_sizes(r, v), i;
+	int err = 0;
+
+	for (i = 0; i < nr && !err; i++)
+		err = group_add(r, "throughput", v[i], v[i], q ? quick : full,
+				q ? ARRAY_SIZE(quick) : ARRAY_SIZE(full));
+	return err;
+}

@@ -1,0 +1,682 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * runner.c - the protocol: what every measure's samples are taken by.
+ *
+ * A group opens one buffer per backing, calibrates one count of batches for all
+ * sides of a comparison, discards a warm-up, and takes one sample of each cell
+ * in every block, in an order shuffled anew. Contents are verified before and
+ * after, and rows are written, outside the timed windows.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define BATCH_NS	50000.0		/* of the fastest side, at least */
+#define BATCH_CAP_NS	8e6		/* of the slowest side: the count does not grow any more */
+#define LINEAR_TRIES	3
+#define LINEAR_ROUNDS	3
+#define LINEAR_LIMIT	0.05
+#define STEADY_LIMIT	0.10
+
+volatile sig_atomic_t stop_signal;
+
+/* The buffers and cells of the group that is running */
+struct state {
+	struct run *run;
+	const struct group *group;
+	struct buffer *buf;
+	unsigned int nr_bufs;
+	struct cell *cell;
+	unsigned int nr_cells;
+	unsigned int *order;
+	char *image;			/* the pattern */
+	uint64_t sum, hash, seed;
+	struct reading *out;
+	unsigned int max_single;	/* readings per metric that out has room for */
+};
+
+static bool selected(const struct run *r, const struct source *s)
+{
+	return in_list(r->opt.methods, s->method) && in_list(r->opt.providers, s->provider);
+}
+
+int group_add(struct run *r, const char *measure, uint64_t size, uint64_t bytes,
+	      const struct probe *const *probes, unsigned int nr)
+{
+	struct group *g = realloc(r->groups, (r->nr_groups + 1) * sizeof(*g));
+
+	if (!g)
+		return -ENOMEM;
+	r->groups = g;
+	g[r->nr_groups++] = (struct group){ measure, size, bytes, probes, nr };
+	return 0;
+}
+
+/* ---- rows ---- */
+
+static void check_row(struct run *r, const struct group *g, const struct source *s,
+		      const struct metric *m, const char *name, const char *expected,
+		      const char *got, const char *verdict, const char *note)
+{
+	char clean[256];
+	size_t i;
+
+	/* No value holds a comma */
+	snprintf(clean, sizeof(clean), "%s", note);
+	for (i = 0; clean[i]; i++)
+		if (clean[i] == ',' || clean[i] == '\n')
+			clean[i] = ';';
+	emit_line(r->emit, EMIT_CHECKS, "%s,%s,%s,%s,wb,%lu,%u,%s,%s,%s,%s,%s,%s,%s",
+		  g->measure, s->provider, s->method, s->backing, g->size, r->opt.boot,
+		  m ? m->phase : "all", m ? m->name : "", name, expected, got, verdict, clean);
+}
+
+void check(const struct cell *c, const struct metric *m, const char *name,
+	   const char *expected, const char *got, const char *verdict, const char *note)
+{
+	check_row(c->run, c->group, c->src, m, name, expected, got, verdict, note);
+}
+
+static void unavailable(struct state *st, const struct source *s, const char *why)
+{
+	check_row(st->run, st->group, s, NULL, "available", "", "", "unavailable", why);
+}
+
+/* An operation failed: say so, take no more samples of this cell */
+static void cell_died(struct cell *c, int err)
+{
+	char note[128];
+
+	if (c->dead)
+		return;
+	c->dead = true;
+	c->run->failed++;
+	snprintf(note, sizeof(note), "an operation failed: %s", strerror(-err));
+	check(c, c->probe->metric, "available", "", "", "fail", note);
+	fprintf(stderr, "k2u-bench: %s %s/%s/%s %lu bytes %s: %s\n", c->group->measure,
+		c->src->provider, c->src->method, c->src->backing, c->group->size,
+		c->probe->metric[0].name, note);
+}
+
+static unsigned int nr_metrics(const struct probe *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAX_METRICS && p->metric[i].name; i++)
+		;
+	return i;
+}
+
+static double value_of(const struct cell *c, const struct metric *m, const struct reading *out)
+{
+	const struct timing *t = &c->run->timing;
+
+	switch (m->unit) {
+	case UNIT_TIME:
+		return timing_value(t, out);
+	case UNIT_RATE:
+		return timing_rate(t, out, c->group->size);
+	default:
+		return out->elapsed;
+	}
+}
+
+static void sample_row(struct cell *c, const struct metric *m, const struct reading *out,
+		       unsigned int block, unsigned int sample)
+{
+	const struct run *r = c->run;
+	const char *unit = m->unit == UNIT_FAULTS ? "faults" :
+			   m->unit == UNIT_RATE ? r->opt.icount ? "B/insn" : "GB/s" :
+			   r->opt.icount ? "insn" : "ns";
+
+	emit_line(r->emit, EMIT_SAMPLES, "%s,%s,%s,%s,wb,%lu,1,%u,%s,%s,%s,%u,%u,%lu,%.5g,%.8g",
+		  c->group->measure, c->src->provider, c->src->method, c->src->backing,
+		  c->group->size, r->opt.boot, m->phase, m->name, unit, block, sample, out->iters,
+		  m->unit == UNIT_TIME ? timing_overhead(&r->timing, out) : 0.0,
+		  value_of(c, m, out));
+}
+
+/* ---- samples ---- */
+
+static int cell_sample(struct state *st, struct cell *c, uint64_t n)
+{
+	uint64_t per = c->probe->flags & PROBE_SINGLE ? n : 1;
+	int err;
+
+	memset(st->out, 0, nr_metrics(c->probe) * per * sizeof(*st->out));
+	thp_allow(c->src->flags & SOURCE_HUGE);
+	err = c->probe->sample(c, n, st->out);
+	if (err)
+		cell_died(c, err);
+	return err;
+}
+
+void cell_consumed(struct cell *c, uint64_t got, uint64_t want)
+{
+	c->sums++;
+	if (!c->bad_sums) {
+		c->got = got;
+		c->want = want;
+	}
+	c->bad_sums += got != want;
+}
+
+static void emit_sample(struct state *st, struct cell *c, unsigned int block)
+{
+	const struct probe *p = c->probe;
+	uint64_t per = p->flags & PROBE_SINGLE ? c->n : 1, j;
+	unsigned int i;
+
+	for (i = 0; i < nr_metrics(p); i++) {
+		const struct reading *out = st->out + i * per;
+
+		for (j = 0; j < per; j++)
+			if (out[j].iters)
+				sample_row(c, &p->metric[i], &out[j], block + 1, j + 1);
+		if (per != 1 || !out->iters)
+			continue;
+		c->seen[i] = true;
+		c->hist[i * c->run->opt.blocks + block] = value_of(c, &p->metric[i], out);
+	}
+}
+
+/* ---- calibration ---- */
+
+/* The elapsed times of n batches: of the cell's fastest metric, and of all */
+static int cell_times(struct state *st, struct cell *c, uint64_t n, double *fastest, double *all)
+{
+	double one, sum = 0, least = INFINITY;
+	unsigned int i;
+	int err = cell_sample(st, c, n);
+
+	for (i = 0; i < nr_metrics(c->probe) && !err; i++) {
+		if (!st->out[i].iters)
+			continue;
+		one = st->out[i].elapsed;
+		sum += one;
+		if (one < least)
+			least = one;
+	}
+	*fastest = least;
+	*all = sum;
+	return err;
+}
+
+static void calibrate(struct state *st, const struct probe *p)
+{
+	const struct run *r = st->run;
+	double target = fmax(BATCH_NS, 1000 * r->timing.resolution), fastest, slowest, one, all;
+	bool fixed = r->opt.icount || p->flags & (PROBE_SINGLE | PROBE_COUNT);
+	uint64_t n = fixed ? p->fixed(r, st->group->size) : 1;
+	unsigned int i;
+
+	while (!fixed && !stop_signal) {
+		fastest = INFINITY;
+		slowest = 0;
+		for (i = 0; i < st->nr_cells; i++) {
+			struct cell *c = &st->cell[i];
+
+			if (c->probe != p || c->dead || cell_times(st, c, n, &one, &all))
+				continue;
+			fastest = fmin(fastest, one);
+			slowest = fmax(slowest, all);
+		}
+		if (fastest >= target || slowest >= BATCH_CAP_NS)
+			break;
+		n *= 2;
+	}
+	for (i = 0; i < st->nr_cells; i++)
+		if (st->cell[i].probe == p)
+			st->cell[i].n = n;
+}
+
+/* time(2N) / time(N): 2, or the loop did not do what it says. The median of a few tries, */
+static bool linear_round(struct state *st, struct cell *c, unsigned int tries, double *ratio)
+{
+	const struct timing *t = &st->run->timing;
+	unsigned int nr = nr_metrics(c->probe), i, j;
+	double v[MAX_METRICS][LINEAR_TRIES], once[MAX_METRICS];
+	bool ok = true;
+
+	for (j = 0; j < tries; j++) {
+		if (cell_sample(st, c, c->n))
+			return false;
+		for (i = 0; i < nr; i++)
+			once[i] = st->out[i].iters ? timing_value(t, &st->out[i]) : 0;
+		if (cell_sample(st, c, 2 * c->n))
+			return false;
+		for (i = 0; i < nr; i++)
+			v[i][j] = once[i] ? 2 * timing_value(t, &st->out[i]) / once[i] : 2;
+	}
+	for (i = 0; i < nr; i++) {
+		ratio[i] = median(v[i], tries);
+		ok &= fabs(ratio[i] / 2 - 1) <= LINEAR_LIMIT;
+	}
+	return ok;
+}
+
+/* and again where noise may have been the reason */
+static void check_linear(struct state *st, struct cell *c)
+{
+	unsigned int tries = st->run->opt.icount ? 1 : LINEAR_TRIES, i;
+	double ratio[MAX_METRICS];
+	char got[32];
+	bool ok;
+
+	for (i = 0; i < LINEAR_ROUNDS && !stop_signal && !c->dead; i++)
+		if (linear_round(st, c, tries, ratio))
+			break;
+	if (stop_signal || c->dead)
+		return;
+	for (i = 0; i < nr_metrics(c->probe); i++) {
+		if (!st->out[i].iters)
+			continue;
+		ok = fabs(ratio[i] / 2 - 1) <= LINEAR_LIMIT;
+		st->run->nonlinear += !ok;
+		snprintf(got, sizeof(got), "%.4f", ratio[i]);
+		check(c, &c->probe->metric[i], "linearity", "2", got, ok ? "pass" : "fail",
+		      ok ? "" : "time of 2N over time of N is off by more than 5 %");
+	}
+}
+
+/* ---- checks ---- */
+
+static int64_t verify_map(struct state *st, const struct source *s, struct buffer *b)
+{
+	struct use u;
+	int64_t at;
+	int err;
+
+	use_init(&u, s, b);
+	err = access_map.setup(&u, arena_slot(0));
+	if (err)
+		return err - 1;
+	use_fill(&u);
+	at = bytes_differ(u.addr, b->contents, u.size);
+	access_map.teardown(&u);
+	return at;
+}
+
+static int64_t verify_copy(struct state *st, const struct source *s, struct buffer *b)
+{
+	static char chunk[CHUNK];
+	uint64_t off, len;
+	int64_t at = -1;
+
+	for (off = 0; off < b->size && at < 0; off += len) {
+		len = b->size - off < CHUNK ? b->size - off : CHUNK;
+		memset(chunk, 0, len);
+		if (s->ops->copy(s, b, chunk, len, off) != (ssize_t)len)
+			return -errno - 1;
+		at = bytes_differ(chunk, b->contents + off, len);
+	}
+	return at < 0 ? at : (int64_t)off + at;
+}
+
+/* Every byte, as this source's user sees it; and as the kernel sees it */
+static void verify(struct state *st, const struct source *s, struct buffer *b, const char *when)
+{
+	char expected[32], got[64], note[128];
+	uint64_t hash;
+	int64_t at;
+	bool ok;
+
+	if (!(s->flags & SOURCE_NULL)) {
+		at = s->access & K2U_ACCESS_MAP ? verify_map(st, s, b) : verify_copy(st, s, b);
+		ok = at == -1;
+		st->run->failed += !ok;
+		snprintf(note, sizeof(note), "%s the samples%s%s", when, at < -1 ? ": " : "",
+			 at < -1 ? strerror(-(at + 1)) : "");
+		if (at >= 0)
+			snprintf(note, sizeof(note), "%s the samples: byte %ld", when, at);
+		snprintf(expected, sizeof(expected), "%lu", b->size);
+		snprintf(got, sizeof(got), "%ld", ok ? (int64_t)b->size : at);
+		check_row(st->run, st->group, s, NULL, "contents", expected, got, ok ? "pass" : "fail", note);
+	}
+	if (!s->ops->hash)
+		return;
+	errno = -s->ops->hash(b, &hash);
+	ok = !errno && hash == st->hash;
+	st->run->failed += !ok;
+	snprintf(note, sizeof(note), "%s the samples%s%s", when, errno ? ": " : "", errno ? strerror(errno) : "");
+	snprintf(expected, sizeof(expected), "%016lx", st->hash);
+	snprintf(got, sizeof(got), "%016lx", errno ? 0 : hash);
+	check_row(st->run, st->group, s, NULL, "kernel-hash", expected, got, ok ? "pass" : "fail", note);
+}
+
+static void check_consumed(struct cell *c)
+{
+	char expected[32], got[32], note[64];
+
+	if (!c->sums)
+		return;
+	snprintf(expected, sizeof(expected), "%016lx", c->want);
+	snprintf(got, sizeof(got), "%016lx", c->got);
+	snprintf(note, sizeof(note), "%lu of %lu timed sums are right", c->sums - c->bad_sums, c->sums);
+	check(c, c->probe->metric, "consumed", expected, got, c->bad_sums ? "fail" : "pass", note);
+	c->run->failed += !!c->bad_sums;
+}
+
+/* The last quarter of the blocks against the first: marked, not trimmed */
+static void check_steady(struct cell *c)
+{
+	unsigned int q = c->blocks / 4, i, j;
+	double first[64], last[64], a, b;
+	char got[32];
+	bool apart, ok;
+
+	if (q > ARRAY_SIZE(first))
+		q = ARRAY_SIZE(first);
+	for (i = 0; i < nr_metrics(c->probe); i++) {
+		const struct metric *m = &c->probe->metric[i];
+		const double *v = c->hist + i * c->run->opt.blocks;
+
+		if (!c->seen[i] || m->unit == UNIT_FAULTS)
+			continue;
+		if (!q) {
+			check(c, m, "steady", "1", "", "unavailable", "fewer than 4 blocks");
+			continue;
+		}
+		for (j = 0; j < q; j++) {
+			first[j] = v[j];
+			last[j] = v[c->blocks - q + j];
+		}
+		a = median(first, q);
+		b = median(last, q);
+		/* sorted by now: no overlap, and far enough */
+		apart = first[q - 1] < last[0] || last[q - 1] < first[0];
+		ok = !apart || fabs(b / a - 1) <= STEADY_LIMIT;
+		c->run->unsettled += !ok;
+		snprintf(got, sizeof(got), "%.4f", b / a);
+		check(c, m, "steady", "1", got, ok ? "pass" : "fail",
+		      ok ? "" : "the last quarter of the blocks is apart from the first");
+	}
+}
+
+/* ---- groups ---- */
+
+static struct buffer *find_buffer(struct state *st, const struct source *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < st->nr_bufs; i++)
+		if (st->buf[i].src->ops->open == s->ops->open && st->buf[i].src->store_id == s->store_id)
+			return &st->buf[i];
+	return NULL;
+}
+
+/* Open (or share) the buffer of a source; NULL: not at this size, which is recorded */
+static struct buffer *get_buffer(struct state *st, const struct source *s)
+{
+	struct buffer *b = find_buffer(st, s);
+	char why[160];
+	int err;
+
+	if (s->ops->refuse && s->ops->refuse(s, st->group->bytes, why, sizeof(why))) {
+		unavailable(st, s, why);
+		return NULL;
+	}
+	if (b)
+		return b;
+	b = &st->buf[st->nr_bufs];
+	*b = (struct buffer){
+		.src = s, .size = st->group->bytes, .seed = st->seed, .sum = st->sum,
+		.contents = st->image, .node = st->run->opt.node,
+	};
+	err = buffer_open(b);
+	if (err) {
+		snprintf(why, sizeof(why), "no buffer of %lu bytes: %s", st->group->bytes, strerror(-err));
+		unavailable(st, s, why);
+		return NULL;
+	}
+	st->nr_bufs++;
+	return b;
+}
+
+static bool probe_applies(const struct probe *p, const struct source *s)
+{
+	if (!(p->access & s->access))
+		return false;
+	if (p->flags & PROBE_BYTES && s->flags & SOURCE_NULL)
+		return false;
+	return !(p->flags & PROBE_OPEN) || s->ops->open;
+}
+
+static bool any_applies(const struct group *g, const struct source *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < g->nr_probes; i++)
+		if (probe_applies(g->probes[i], s))
+			return true;
+	return false;
+}
+
+static int add_cells(struct state *st, const struct source *s, struct buffer *b)
+{
+	const struct group *g = st->group;
+	struct run *r = st->run;
+	unsigned int i;
+
+	for (i = 0; i < g->nr_probes; i++) {
+		const struct probe *p = g->probes[i];
+		struct cell *c = &st->cell[st->nr_cells];
+
+		if (!probe_applies(p, s))
+			continue;
+		if (p->flags & PROBE_STORE && !(s->flags & SOURCE_FRESH) && !s->ops->store) {
+			check_row(r, g, s, p->metric, "available", "", "", "unavailable",
+				  "user space cannot write these bytes");
+			continue;
+		}
+		*c = (struct cell){
+			.run = r, .group = g, .src = s, .buf = b, .probe = p,
+			.slot = MAX_BATCH + st->nr_cells,
+			.hist = calloc(MAX_METRICS * r->opt.blocks, sizeof(double)),
+		};
+		if (!c->hist)
+			return -ENOMEM;
+		if (p->flags & PROBE_SINGLE && p->fixed(r, g->size) > st->max_single)
+			st->max_single = p->fixed(r, g->size);
+		st->nr_cells++;
+	}
+	return 0;
+}
+
+/* Whether the machine has the memory: a buffer per backing, the image, the user's own */
+static bool memory_suffices(struct state *st)
+{
+	char text[64];
+	uint64_t need = st->group->bytes * (st->run->src.nr + 2);
+
+	if (!read_field("/proc/meminfo", "MemAvailable", text, sizeof(text)))
+		return true;
+	return need / KIB < strtoull(text, NULL, 10) / 4 * 3;
+}
+
+static int group_open(struct state *st)
+{
+	const struct group *g = st->group;
+	struct run *r = st->run;
+	unsigned int i;
+	int err;
+
+	st->seed = k2u_pattern(r->opt.seed, g->bytes);
+	st->buf = calloc(r->src.nr, sizeof(*st->buf));
+	st->cell = calloc(r->src.nr * g->nr_probes, sizeof(*st->cell));
+	st->order = calloc(r->src.nr * g->nr_probes, sizeof(*st->order));
+	st->max_single = 1;
+	if (!st->buf || !st->cell || !st->order)
+		return -ENOMEM;
+	if (!memory_suffices(st)) {
+		for (i = 0; i < r->src.nr; i++)
+			if (selected(r, &r->src.v[i]) && source_available(&r->src.v[i]))
+				unavailable(st, &r->src.v[i], "the machine has not memory enough for this size");
+		return 0;
+	}
+	st->image = map_private(NULL, g->bytes);
+	if (st->image == MAP_FAILED)
+		return -ENOMEM;
+	pattern_fill(st->image, st->seed, g->bytes);
+	st->sum = pattern_sum(st->seed, g->bytes);
+	st->hash = pattern_hash(st->seed, g->bytes);
+	for (i = 0; i < r->src.nr && !stop_signal; i++) {
+		const struct source *s = &r->src.v[i];
+		struct buffer *b;
+
+		if (!selected(r, s) || !source_available(s) || !any_applies(g, s))
+			continue;
+		b = get_buffer(st, s);
+		err = b ? add_cells(st, s, b) : 0;
+		if (err)
+			return err;
+	}
+	st->out = calloc(MAX_METRICS * st->max_single, sizeof(*st->out));
+	return st->out ? arena_begin(g->bytes, batch_uses(r, g->bytes)) : -ENOMEM;
+}
+
+static void group_close(struct state *st)
+{
+	unsigned int i;
+
+	for (i = 0; i < st->nr_cells; i++) {
+		free(st->cell[i].hist);
+		free(st->cell[i].priv);
+	}
+	for (i = 0; i < st->nr_bufs; i++)
+		buffer_close(&st->buf[i]);
+	arena_end();
+	if (st->image && st->image != MAP_FAILED)
+		munmap(st->image, st->group->bytes);
+	free(st->buf);
+	free(st->cell);
+	free(st->order);
+	free(st->out);
+}
+
+/* Once per source: it has several cells */
+static void verify_all(struct state *st, const char *when)
+{
+	unsigned int i;
+
+	for (i = 0; i < st->nr_cells; i++)
+		if (!i || st->cell[i].src != st->cell[i - 1].src)
+			verify(st, st->cell[i].src, st->cell[i].buf, when);
+}
+
+static void run_blocks(struct state *st, void (*tick)(struct run *, double), double done)
+{
+	struct run *r = st->run;
+	unsigned int block, i;
+
+	for (i = 0; i < st->nr_cells; i++)
+		st->order[i] = i;
+	for (block = 0; block < r->opt.blocks; block++) {
+		rng_shuffle(&r->rng, st->order, st->nr_cells);
+		for (i = 0; i < st->nr_cells && !stop_signal; i++) {
+			struct cell *c = &st->cell[st->order[i]];
+
+			if (c->dead || cell_sample(st, c, c->n))
+				continue;
+			emit_sample(st, c, block);
+			c->blocks = block + 1;
+		}
+		if (stop_signal)
+			break;
+		tick(r, done + (double)(block + 1) / r->opt.blocks);
+	}
+}
+
+static void measure_cells(struct state *st, void (*tick)(struct run *, double), double done)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < st->nr_cells; i++) {
+		struct cell *c = &st->cell[i];
+
+		thp_allow(c->src->flags & SOURCE_HUGE);
+		err = c->probe->begin ? c->probe->begin(c) : 0;
+		if (err)
+			cell_died(c, err);
+	}
+	for (i = 0; i < st->group->nr_probes; i++)
+		calibrate(st, st->group->probes[i]);
+	for (i = 0; i < st->nr_cells && !stop_signal; i++) {
+		struct cell *c = &st->cell[i];
+
+		if (!c->dead && !cell_sample(st, c, c->n) && c->probe->flags & PROBE_LINEAR)
+			check_linear(st, c);
+	}
+	run_blocks(st, tick, done);
+	for (i = 0; i < st->nr_cells; i++) {
+		struct cell *c = &st->cell[i];
+
+		if (c->probe->end)
+			c->probe->end(c);
+		check_consumed(c);
+		if (!stop_signal && !c->dead) {
+			check_steady(c);
+			if (c->probe->finish)
+				c->probe->finish(c);
+		}
+	}
+}
+
+static int run_group(struct run *r, const struct group *g, void (*tick)(struct run *, double),
+		     double done)
+{
+	struct state st = { .run = r, .group = g };
+	int err = group_open(&st);
+
+	if (!err) {
+		verify_all(&st, "before");
+		measure_cells(&st, tick, done);
+		verify_all(&st, "after");
+	}
+	group_close(&st);
+	return err;
+}
+
+/* ---- progress ---- */
+
+static double started_ns;
+
+static double eta(const struct run *r, double done)
+{
+	return done > 0 ? (now() - started_ns) / 1e9 * (r->nr_groups / done - 1) : 0;
+}
+
+static void tick_terminal(struct run *r, double done)
+{
+	fprintf(stderr, "\rk2u-bench: %3.0f %%, %.0f s elapsed, about %.0f s remaining  ",
+		100 * done / r->nr_groups, (now() - started_ns) / 1e9, eta(r, done));
+}
+
+static void tick_nothing(struct run *r, double done)
+{
+}
+
+int run_groups(struct run *r)
+{
+	bool terminal = isatty(STDERR_FILENO);
+	unsigned int i;
+	int err = 0;
+
+	started_ns = now();
+	for (i = 0; i < r->nr_groups && !err && !stop_signal; i++) {
+		err = run_group(r, &r->groups[i], terminal ? tick_terminal : tick_nothing, i);
+		if (!err)
+			err = emit_flush(r->emit);
+		if (!err)
+			err = emit_progress(r->emit, i + 1, r->nr_groups, eta(r, i + 1));
+	}
+	if (terminal)
+		fputs("\r\033[K", stderr);
+	return err;
+}

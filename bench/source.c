@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+/* source.c - the table of sources, and the buffers that they read. */
+#include <stdlib.h>
+#include <string.h>
+
+
+#include "bench.h"
+
+struct source *source_add(struct sources *s, const struct source *row)
+{
+	struct source *v = realloc(s->v, (s->nr + 1) * sizeof(*v));
+
+	if (!v)
+		return NULL;
+	s->v = v;
+	v[s->nr] = *row;
+	return &v[s->nr++];
+}
+
+int sources_probe(struct sources *s, const char *device)
+{
+	int err = provider_k2u(s, device);
+
+	return err ? err : provider_tree(s);
+}
+
+void sources_free(struct sources *s)
+{
+	free(s->v);
+	*s = (struct sources){};
+}
+
+/* By provider/method/backing */
+const struct source *source_find(const struct sources *s, const char *name)
+{
+	char full[64];
+	unsigned int i;
+
+	for (i = 0; i < s->nr; i++) {
+		snprintf(full, sizeof(full), "%s/%s/%s", s->v[i].provider, s->v[i].method,
+			 s->v[i].backing);
+		if (!strcmp(full, name))
+			return &s->v[i];
+	}
+	return NULL;
+}
+
+static const char *access_name(unsigned int access)
+{
+	static const char *const name[] = { "none", "copy", "map", "copy+map" };
+
+	return name[access & K2U_ACCESS_BOTH];
+}
+
+json_t *sources_json(const struct sources *s)
+{
+	json_t *rows = json_array();
+	unsigned int i;
+
+	for (i = 0; i < s->nr; i++) {
+		const struct source *v = &s->v[i];
+
+		json_array_append_new(rows, json_pack("{ss ss ss ss sb ss ss}",
+			"provider", v->provider, "method", v->method, "backing", v->backing,
+			"access", access_name(v->access), "available", source_available(v),
+			"reason", v->reason, "via", v->via));
+	}
+	return rows;
+}
+
+void sources_print(const struct sources *s, FILE *f)
+{
+	unsigned int i;
+
+	fprintf(f, "%-8s  %-7s  %-9s  %-8s  %-9s  %s\n",
+		"PROVIDER", "METHOD", "BACKING", "ACCESS", "AVAILABLE", "VIA");
+	for (i = 0; i < s->nr; i++) {
+		const struct source *v = &s->v[i];
+
+		fprintf(f, "%-8s  %-7s  %-9s  %-8s  %-9s  %s\n", v->provider, v->method, v->backing,
+			access_name(v->access), source_available(v) ? "yes" : "no", v->via);
+		if (!source_available(v))
+			fprintf(f, "%50sunavailable: %s\n", "", v->reason);
+	}
+}
+
+/* Give it its contents (again) */
+int buffer_fill(struct buffer *b)
+{
+	const struct source_ops *ops = b->src->ops;
+
+	if (ops->fill)
+		return ops->fill(b);
+	return ops->store ? ops->store(b, b->contents, b->size, 0) : 0;
+}
+
+/* The caller has set src, size, seed, sum, contents and node */
+int buffer_open(struct buffer *b)
+{
+	const struct source_ops *ops = b->src->ops;
+	int err;
+
+	b->fd = -1;
+	if (!ops->open)
+		return 0;
+	err = ops->open(b);
+	if (err)
+		return err;
+	if (ops->setup)
+		err = ops->setup(b);
+	if (!err)
+		err = buffer_fill(b);
+	if (err)
+		buffer_close(b);
+	return err;
+}
+
+void buffer_close(struct buffer *b)
+{
+	if (b->src->ops->close)
+		b->src->ops->close(b);
+	b->fd = -1;
+}
