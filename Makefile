@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+# k2u: what it costs to hand a kernel buffer to user space. "make help" lists
+# the targets; README.md explains them.
+
+KDIR	?= /lib/modules/$(shell uname -r)/build
+CC	?= gcc
+CFLAGS	?= -O2 -g
+BUILD	:= build
+
+# Only what the compiler needs to know; the rest is in include/version.h.
+GIT	:= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+ALL_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
+	     -Wmissing-prototypes -Werror=implicit -D_GNU_SOURCE -Iinclude \
+	     -I$(BUILD) -MMD -MP $(CFLAGS)
+bench_LIBS = -lnuma -ljansson -lm
+stat_LIBS  = -ljansson -lgsl -lgslcblas -lm
+
+-include bench/get.mk
+
+objs	   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+bench_OBJS := $(filter-out $(BUILD)/bench/get.o,$(call objs,bench))
+get_OBJS   := $(addprefix $(BUILD)/bench/,$(GET_OBJS))
+stat_OBJS  := $(call objs,stat)
+UNIT	   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+GUEST	   := $(patsubst tests/guest/%.c,$(BUILD)/tests/%,$(wildcard tests/guest/guest_*.c))
+PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
+
+.PHONY: all programs tests module bench check check-native report clean \
+	clean-cache deps help
+
+all: programs $(if $(wildcard $(KDIR)/Makefile),module,no-module)
+
+programs: $(PROGRAMS)
+
+$(BUILD)/k2u-bench: $(bench_OBJS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(bench_LIBS)
+
+$(BUILD)/k2u-get: $(get_OBJS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(bench_LIBS)
+
+$(BUILD)/k2u-stat: $(stat_OBJS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(stat_LIBS)
+
+$(BUILD)/%.o: %.c | $(BUILD)/git.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Rewritten only when the revision changed, so that it alone rebuilds nothing.
+$(BUILD)/git.h: FORCE
+	@mkdir -p $(@D)
+	@echo '#define K2U_GIT "$(GIT)"' | cmp -s - $@ || \
+		echo '#define K2U_GIT "$(GIT)"' > $@
+FORCE:
+
+# The module of the running kernel, or of KDIR.
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod $(if $(W),W=$(W)) modules
+
+.PHONY: no-module
+no-module:
+	@echo "kmod/k2u.ko: unavailable: no kernel headers in $(KDIR)" \
+	      "(install linux-headers-$$(uname -r), or pass KDIR=)" >&2
+
+tests: $(UNIT) $(GUEST)
+
+$(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $($*_LIBS)
+
+$(BUILD)/tests/test_bench: $(filter-out %/main.o,$(bench_OBJS))
+$(BUILD)/tests/test_stat: $(filter-out %/main.o,$(stat_OBJS))
+
+$(BUILD)/tests/guest_%: $(BUILD)/tests/guest/guest_%.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+# The main job; QUICK OUT METHODS MEASURES SIZES VENUE KERNEL SEED: see README.md.
+bench:
+	@scripts/bench.sh
+
+report:
+	@scripts/report.sh $(RUNS)
+
+check:
+	@tests/check.sh
+
+check-native:
+	@tests/native.sh
+
+deps:
+	@scripts/deps.sh
+
+clean:
+	rm -rf $(BUILD)
+	$(if $(wildcard $(KDIR)/Makefile),$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod clean)
+
+clean-cache:
+	@scripts/kernel.sh --clean
+
+help:
+	@echo 'make               build/k2u-bench, build/k2u-stat, and kmod/k2u.ko for KDIR'
+	@echo 'make bench         measure on this machine; writes results/<run>/ and REPORT.md'
+	@echo '                   QUICK=1 OUT=results/NAME METHODS=a,b MEASURES=a,b SIZES=4K,1M'
+	@echo '                   VENUE=auto|native|vm KERNEL=6.12 (vm) SEED=N'
+	@echo 'make report RUNS="results/a results/b"   REPORT.md and charts from these runs'
+	@echo 'make check         set-up and all fast tests'
+	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
+	@echo 'make deps          install what the above need (Debian)'
+	@echo 'make clean, make clean-cache   build/; the kernels kept outside the checkout'
+
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
