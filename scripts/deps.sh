@@ -3,6 +3,7 @@
 # Install what k2u needs, or say exactly what is missing.
 #
 #	scripts/deps.sh [--for=GROUP[,GROUP...]]
+#	scripts/deps.sh --list=GROUP	names of a group's packages
 #
 # Groups: build, bench (build, charts, hyperfine), guest (kernels in QEMU),
 # check (all of these and the test tools), check-native, matrix. The default is
@@ -76,7 +77,14 @@ groups=bench
 case ${1-} in
 '') ;;
 --for=*) groups=$(printf '%s' "${1#--for=}" | tr , ' ') ;;
-*) die "usage: deps.sh [--for=build|bench|guest|check|check-native|matrix]" ;;
+--list=*)
+	want=$(expand "${1#--list=}")
+	packages | while read -r package _ group; do
+		case " $want " in *" $group "*) echo "$package" ;; esac
+	done
+	exit
+	;;
+*) die "usage: deps.sh [--for=GROUP | --list=GROUP]; groups: build, bench, guest, check, check-native, matrix" ;;
 esac
 
 want=

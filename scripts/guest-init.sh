@@ -59,13 +59,9 @@ bench() {
 	k2u-bench run --stream=/dev/ttyS1 "$@" 2>/tmp/stderr
 	status=$?
 	tagged log </tmp/stderr
-	if [ -s /job/hyperfine ] && [ "$status" -le 1 ]; then
-		set --
-		while read -r command; do
-			set -- "$@" "$command"
-		done </job/hyperfine
-		if hyperfine -N --style=none --warmup=2 --runs=10 \
-			--export-json=/tmp/hyperfine.json "$@" >/tmp/stderr 2>&1; then
+	if [ -e /job/hyperfine ] && [ "$status" -le 1 ]; then
+		if k2u-hyperfine /bin /tmp/hyperfine.json "$(cat /job/hyperfine)" \
+			--warmup=2 --runs=10 >/tmp/stderr 2>&1; then
 			tagged hyperfine.json </tmp/hyperfine.json
 		else
 			tagged log </tmp/stderr

@@ -4,6 +4,8 @@
 #
 #	scripts/kernel.sh KERNEL	5.10, 6.1, 6.12 ... or newest
 #	scripts/kernel.sh --sparse KERNEL	what sparse says of the module
+#	scripts/kernel.sh --system KERNEL [PACKAGE...]	a whole system to boot from a
+#				disk (release, vmlinuz, image); see image() for its jobs
 #	scripts/kernel.sh --list	the kernels that it knows
 #	scripts/kernel.sh --size	what the cache takes
 #	scripts/kernel.sh --clean	remove the cache
@@ -27,7 +29,7 @@ FLAVOUR=cloud-amd64
 NEWEST_DAYS=7
 
 usage() {
-	die "usage: kernel.sh [--sparse] KERNEL | --list | --size | --clean; KERNEL is one of: $KERNELS"
+	die "usage: kernel.sh [--sparse] KERNEL | --system KERNEL [PACKAGE...] | --list | --size | --clean; KERNEL is one of: $KERNELS"
 }
 
 # suite_of KERNEL: the suite that has it
@@ -110,18 +112,19 @@ install_kernel() {
 	return 1
 }
 
-# provision KERNEL NEW: a root with the kernel in directory NEW
+# provision KERNEL NEW PACKAGES: a root with the kernel and a comma list of
+# packages in directory NEW
 provision() {
 	suite=$(suite_of "$1")
 	new=$2
-	# perl: scripts/kernel-doc, which W=1 runs on every file
+	include=$3
 	export K2U_HOOK="$top/scripts/kernel.sh" K2U_KERNEL="$1"
 	say "fetching kernel $kernel from Debian $suite (once; about 400 MB in $K2U_CACHE)"
 	rm -rf -- "$new"
 	mkdir -p -- "$new"
 	sources_of "$suite" >"$new/sources.list"
 	# shellcheck disable=SC2016 # the hook is expanded by mmdebstrap's shell
-	set -- --quiet --variant=minbase --include=make,gcc,libc6-dev,perl \
+	set -- --quiet --variant=minbase --include="$include" \
 		--aptopt='Acquire::Check-Valid-Until "false"' \
 		--aptopt='Acquire::Languages "none"' \
 		--aptopt='APT::Install-Recommends "false"' \
@@ -143,16 +146,16 @@ provision() {
 	fi
 }
 
-# ensure KERNEL: $cache has it when this returns
+# ensure KERNEL PACKAGES: $cache has it, with these, when this returns
 ensure() {
-	if [ -e "$cache/root/k2u/release" ]; then
+	if [ -e "$cache/root/k2u/release" ] && [ "$(cat "$cache/packages" 2>/dev/null)" = "$2" ]; then
 		[ "$1" = newest ] || return 0
 		[ -n "$(find "$cache/root/k2u/release" -mtime "+$NEWEST_DAYS")" ] || return 0
 	fi
 	have mmdebstrap || unavailable "kernel $1: mmdebstrap is not installed: run scripts/deps.sh --for=guest"
 	log=$cache.log
 	say "fetching kernel $1 from Debian $(suite_of "$1") (once; about 400 MB in $K2U_CACHE)"
-	if ! provision "$1" "$cache.new" >"$log" 2>&1 9>&-; then
+	if ! provision "$1" "$cache.new" "$2" >"$log" 2>&1 9>&-; then
 		reason=$(grep -m 1 -E '^(E:|unshare:)' "$log" || tail -n 1 "$log")
 		rm -rf -- "$cache.new"
 		if [ -e "$cache/root/k2u/release" ]; then
@@ -161,6 +164,7 @@ ensure() {
 		fi
 		unavailable "kernel $1: not to be had from Debian $(suite_of "$1"): $reason (all of it: $log)"
 	fi
+	printf '%s\n' "$2" >"$cache.new/packages"
 	rm -rf -- "$cache"
 	mv -- "$cache.new" "$cache"
 }
@@ -230,6 +234,36 @@ run_sparse() {
 	! sed -n 's|^/k2u/src/\(.*\)|\1|p' "$log" | grep -E ': (warning|error):'
 }
 
+# image: the root as a file system that a guest can boot from, $cache/image
+image() {
+	[ ! -e "$cache/image" ] || return 0
+	have mke2fs || unavailable "mke2fs is not installed: run scripts/deps.sh --for=check-native"
+	# PID 1: the job comes on the second disk, as an archive
+	cat >"$cache/root/k2u/init" <<-'END'
+		#!/bin/sh
+		PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+		export PATH HOME
+		mount -t proc proc /proc
+		mount -t sysfs sysfs /sys
+		mount -t devtmpfs devtmpfs /dev 2>/dev/null
+		mount -t debugfs debugfs /sys/kernel/debug
+		mount -t tmpfs tmpfs /tmp
+		mkdir /job
+		tar -xf /dev/nvme0n2 -C /job
+		/job/run
+		sync
+		echo o >/proc/sysrq-trigger
+		sleep 60
+	END
+	chmod 755 "$cache/root/k2u/init"
+	rm -f -- "$cache/image.new"
+	truncate -s 6G "$cache/image.new"
+	mke2fs -q -t ext4 -E root_owner=0:0,lazy_itable_init=0 -d "$cache/root" "$cache/image.new" >&2
+	mv -- "$cache/image.new" "$cache/image"
+	# The image has it all; of the directory only vmlinuz is read again
+	find "$cache/root" -mindepth 1 -maxdepth 1 ! -name k2u -exec rm -rf -- {} +
+}
+
 [ $# -ge 1 ] || usage
 case $1 in
 --hook)
@@ -252,15 +286,22 @@ case $1 in
 	job=sparse
 	shift
 	;;
+--system)
+	job=system
+	shift
+	;;
 *) job=build ;;
 esac
 
-[ $# -eq 1 ] || usage
+[ $# -ge 1 ] || usage
 kernel=$1
+shift
+[ $# -eq 0 ] || [ "$job" = system ] || usage
 suite_of "$kernel" >/dev/null || usage
 [ "$(uname -m)" = x86_64 ] || unavailable "kernel $kernel: guests need an x86-64 host, this one is $(uname -m)"
 
 cache=$K2U_CACHE/kernel/$kernel
+[ "$job" != system ] || cache=$K2U_CACHE/kernel/system-$kernel
 mkdir -p -- "$K2U_CACHE/kernel" ||
 	die "cannot create the cache $K2U_CACHE: set XDG_CACHE_HOME to a directory that you can write"
 # One at a time per kernel; the lock goes with the process
@@ -268,10 +309,23 @@ exec 9>"$cache.lock"
 flock 9
 trap 'exit 130' INT TERM
 
-ensure "$kernel"
+# perl: scripts/kernel-doc, which W=1 runs on every file
+packages=make,gcc,libc6-dev,perl
+for package; do
+	packages=$packages,$package
+done
+ensure "$kernel" "$packages"
 release=$(cat "$cache/root/k2u/release")
 if [ "$job" = sparse ]; then
 	run_sparse "$kernel"
+	exit
+elif [ "$job" = system ]; then
+	image
+	cat <<-END
+		release=$release
+		vmlinuz=$cache/root/k2u/vmlinuz
+		image=$cache/image
+	END
 	exit
 fi
 build "$kernel"

@@ -3,11 +3,11 @@
 # Boot one throw-away guest for one job and bring its results out.
 #
 #	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
-#		      [--accel=auto|tcg|icount] [--hyperfine=FILE] [-- ARGUMENT...]
+#		      [--accel=auto|tcg|icount] [--hyperfine=METHODS] [-- ARGUMENT...]
 #	scripts/vm.sh --kernel=KERNEL --job=probe
 #
-# probe only says what bench would use. bench runs "k2u-bench run ARGUMENT...", then hyperfine over the command lines
-# of FILE; tests runs build/tests/guest_*. The guest has an initramfs and two
+# probe only says what bench would use. bench runs "k2u-bench run ARGUMENT..." and with
+# --hyperfine scripts/hyperfine.sh (METHODS: a comma list, empty for all); tests runs build/tests/guest_*. The guest has an initramfs and two
 # serial ports, no disk and no network. Its lines "<tag>\t<text>" on the second
 # port become files in DIR (see split); text that it sends is never executed.
 #
@@ -25,10 +25,10 @@ PROBE_S=10
 MEMORY=1G
 
 usage() {
-	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--hyperfine=FILE] [-- ARGUMENT...]"
+	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--hyperfine=METHODS] [-- ARGUMENT...]"
 }
 
-kernel='' job='' out='' limit=900 accel=auto hyperfine=''
+kernel='' job='' out='' limit=900 accel=auto hyperfine=no
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel=*) kernel=${1#*=} ;;
@@ -112,10 +112,11 @@ initramfs() {
 	case $name in
 	bench)
 		add "$top/build/k2u-bench" bin/k2u-bench
-		if [ -n "$hyperfine" ]; then
+		if [ "$hyperfine" != no ]; then
 			add "$top/build/k2u-get" bin/k2u-get
 			add "$(command -v hyperfine)" bin/hyperfine
-			cp -- "$hyperfine" "$tmp/root/job/hyperfine"
+			add "$top/scripts/hyperfine.sh" bin/k2u-hyperfine
+			printf '%s\n' "$hyperfine" >"$tmp/root/job/hyperfine"
 		fi
 		;;
 	tests)

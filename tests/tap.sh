@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # TAP for the tests that are shell scripts. Sourced; set $tap_name first.
 
+: "${tap_name:?}"
 tap_n=0
 tap_failed=0
 
