@@ -282,21 +282,22 @@ static int sample_map_svc(struct cell *c, uint64_t n, struct reading *out)
 	return 0;
 }
 
-static uint64_t fixed_once(const struct run *r, uint64_t size)
+/* Allocators alternate between two states: a turn in each */
+static uint64_t fixed_turns(const struct run *r, uint64_t size)
 {
-	return 1;
+	return 2;
 }
 
 static const struct probe probe_map = {
 	.access	= K2U_ACCESS_MAP,
-	.flags	= PROBE_LINEAR,
+	.flags	= PROBE_LINEAR | PROBE_SETTLE,
 	.metric	= {
 		[MMAP]	 = { "setup", "mmap", UNIT_TIME },
 		[TOUCH]	 = { "first-touch", "touch", UNIT_TIME },
 		[MUNMAP] = { "teardown", "munmap", UNIT_TIME },
 	},
 	.sample	= sample_map,
-	.fixed	= fixed_once,
+	.fixed	= fixed_turns,
 };
 
 static const struct probe probe_map_svc = {
@@ -380,13 +381,13 @@ static int sample_open_svc(struct cell *c, uint64_t n, struct reading *out)
 
 static const struct probe probe_open = {
 	.access	= K2U_ACCESS_BOTH,
-	.flags	= PROBE_OPEN,
+	.flags	= PROBE_OPEN | PROBE_SETTLE,
 	.metric	= {
 		[OPEN]	= { "open", "open", UNIT_TIME },
 		[CLOSE]	= { "close", "close", UNIT_TIME },
 	},
 	.sample	= sample_open,
-	.fixed	= fixed_once,
+	.fixed	= fixed_turns,
 };
 
 static const struct probe probe_open_svc = {
