@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+# One look for all charts, and the way to the data.
+#
+# scripts/report.sh sets, in the environment: K2U_STAT (the program), K2U_RUN (a
+# summarised run), K2U_PROVIDER (k2u or tree), K2U_TERM (svg or png), K2U_OUT
+# (the chart). All text comes from runs, so no text is markup (noenhanced).
+
+env(name) = system('printf %s "$'.name.'"')
+provider = env('K2U_PROVIDER')
+
+# Data sets, and facts about the same cells: titles, sizes, blocks, samples
+series(cells) = '< "$K2U_STAT" series --short '.cells.' "$K2U_RUN"'
+about(what, cells) = system('"$K2U_STAT" series --short --print='.what.' '.cells.' "$K2U_RUN"')
+table(cells) = '< "$K2U_STAT" table --short --format=dat '.cells.' "$K2U_RUN"'
+run(what) = system('"$K2U_STAT" env '.what.' "$K2U_RUN"')
+
+# The provider's methods; plain anonymous memory to hold them against
+methods = '--method=read,fault,pfn,vmalloc'
+own = '--provider='.provider.' '.methods.' '
+anon = '--provider=tree --method=anon '
+
+counted = run('--get=venue') eq 'icount'
+
+if (env('K2U_TERM') eq 'svg') {
+	set terminal svg size 900,500 dynamic noenhanced background '#ffffff' \
+		font 'DejaVu Sans,Verdana,sans-serif,12'
+} else {
+	set terminal pngcairo size 900,500 noenhanced font 'DejaVu Sans,9.5'
+}
+set output env('K2U_OUT')
+
+# A colour and a point for each method (Okabe and Ito's palette), the same in
+# every chart; a method's second backing is dashed, its points open.
+second(t) = words(t) > 1 && strstrt('(contig) (perf-ring) (thp)', word(t, 2)) > 0
+method(t) = word(t, 1)
+look(t) = second(t) + ( \
+	method(t) eq 'read' ? 10 : method(t) eq 'fault' ? 20 : method(t) eq 'pfn' ? 30 : \
+	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : 70)
+set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
+set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
+set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
+set style line 21 lc rgb '#0072B2' lw 1.6 pt  4 ps 0.8 dt (6,4)
+set style line 30 lc rgb '#009E73' lw 1.6 pt  9 ps 0.8 dt 1
+set style line 31 lc rgb '#009E73' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 40 lc rgb '#CC79A7' lw 1.6 pt 13 ps 0.9 dt 1
+set style line 41 lc rgb '#CC79A7' lw 1.6 pt 12 ps 1.0 dt (6,4)
+set style line 50 lc rgb '#000000' lw 1.2 pt 11 ps 0.7 dt 1
+set style line 51 lc rgb '#000000' lw 1.2 pt 10 ps 0.8 dt (6,4)
+set style line 60 lc rgb '#888888' lw 1.2 pt  1 ps 0.7 dt 1
+set style line 70 lc rgb '#E69F00' lw 1.6 pt  2 ps 0.7 dt 1
+set style line 71 lc rgb '#E69F00' lw 1.6 pt  3 ps 0.7 dt (6,4)
+
+# Phases, dark to light in the order of a mapping's life, then grey
+phase_1 = '#08519C'
+phase_2 = '#4292C6'
+phase_3 = '#C6DBEF'
+phase_4 = '#969696'
+set style line 1 lc rgb phase_1
+set style line 2 lc rgb phase_2
+set style line 3 lc rgb phase_3
+set style line 4 lc rgb phase_4
+
+set style line 90 lc rgb '#DDDDDD' lw 0.8
+set style line 91 lc rgb '#555555' lw 1
+set grid back ls 90
+set border 3 ls 91
+set tics nomirror textcolor rgb '#222222'
+set key reverse Left samplen 3 spacing 1.25
+
+# Sizes as tick labels, and as text
+size_name(b) = b < 1024 ? sprintf('%d', b) : b < 2**20 ? sprintf('%dK', b / 1024) : \
+	b < 2**30 ? sprintf('%dM', b / 2**20) : sprintf('%dG', b / 2**30)
+size_text(b) = b < 1024 ? sprintf('%d B', b) : b < 2**20 ? sprintf('%d KiB', b / 1024) : \
+	b < 2**30 ? sprintf('%d MiB', b / 2**20) : sprintf('%d GiB', b / 2**30)
+
+# The unit that suits an axis which ends at top: what to divide by, and its name
+divisor(top) = top >= 3e9 ? 1e9 : top >= 3e6 ? 1e6 : top >= 3e3 ? 1e3 : 1
+divided(d) = counted ? (d == 1e9 ? '10^9 ' : d == 1e6 ? '10^6 ' : d == 1e3 ? '10^3 ' : '').'instructions' : \
+	(d == 1e9 ? 's' : d == 1e6 ? 'ms' : d == 1e3 ? 'µs' : 'ns')
+
+time_text(ns) = ns >= 1e9 ? sprintf('%g s', ns / 1e9) : ns >= 1e6 ? sprintf('%g ms', ns / 1e6) : \
+	ns >= 1e3 ? sprintf('%g µs', ns / 1e3) : sprintf('%g ns', ns)
+
+# Place of text t in a list, from 1
+place(t, list) = (found = 0, sum [i = 1:words(list)] (word(list, i) eq t ? (found = i, 0) : 0), found)
+
+provider_name = provider eq 'k2u' ? 'k2u.ko' : 'in-tree facilities'
+
+# The heading, and under the chart where its figures come from
+set label 1 '' at screen 0.012, 0.955 left font ',13'
+set label 2 run('--caption') at screen 0.012, 0.062 left font ',9' tc rgb '#333333'
+set label 3 '' at screen 0.012, 0.025 left font ',9' tc rgb '#333333'
+set label 4 '' at screen 0.012, 0.099 left font ',9' tc rgb '#AA3300'
+interval(n) = 'Median of '.n.' block medians; bars: distribution-free interval of it, 95 % or more, within this boot.'
+no_copies = 'Copies: string instructions are counted per iteration here, so `read` says nothing about hardware.'
+
+# A logarithmic axis of sizes from the first to the last of a list
+size_axis(list) = sprintf("set logscale x 2; set xrange [%g:%g]; set xtics ('' 1)", \
+	word(list, 1) / 1.5, word(list, words(list)) * 1.5)
+
+# Panels stand left of the legend
+set tmargin at screen 0.855
+set bmargin at screen counted ? 0.235 : 0.21
+legend_x = 0.80
+set key at screen legend_x, 0.855 left top
