@@ -78,6 +78,16 @@ static uint64_t total(const struct outcomes *outcomes, const char *check, const 
 	return n;
 }
 
+static int compare_outcomes(const void *a, const void *b)
+{
+	const struct outcome *x = a, *y = b;
+	int i, d = 0;
+
+	for (i = 0; !d && i <= NOTE; i++)
+		d = strcmp(x->text[i], y->text[i]);
+	return d;
+}
+
 static void print_totals(const struct outcomes *outcomes)
 {
 	const char *check;
@@ -97,6 +107,33 @@ static void print_totals(const struct outcomes *outcomes)
 		       (unsigned long long)total(outcomes, check, "fail"),
 		       (unsigned long long)total(outcomes, check, "unavailable"));
 	}
+}
+
+/* One sentence */
+static void print_brief(const struct outcomes *outcomes)
+{
+	uint64_t all = 0, failed = 0, unavailable = 0;
+	const struct outcome *o;
+	const char *sep = ": ";
+	size_t i;
+
+	for (o = outcomes->outcome; o < outcomes->outcome + outcomes->n; o++) {
+		all += o->n;
+		failed += strcmp(o->text[VERDICT], "fail") ? 0 : o->n;
+		unavailable += strcmp(o->text[VERDICT], "unavailable") ? 0 : o->n;
+	}
+	printf("%llu of %llu checks failed", (unsigned long long)failed, (unsigned long long)all);
+	for (o = outcomes->outcome, i = 0; failed && i < outcomes->n; i++) {
+		if (i && !strcmp(o[i].text[CHECK], o[i - 1].text[CHECK]))
+			continue;
+		if (total(outcomes, o[i].text[CHECK], "fail")) {
+			printf("%s", sep);
+			print_text(o[i].text[CHECK], true);
+			printf(" %llu", (unsigned long long)total(outcomes, o[i].text[CHECK], "fail"));
+			sep = ", ";
+		}
+	}
+	printf("; %llu could not be made.\n", (unsigned long long)unavailable);
 }
 
 static void print_failures(const struct outcomes *outcomes, const char *verdict)
@@ -164,33 +201,54 @@ out:
 	return ret;
 }
 
+struct args {
+	const char *dir;
+	bool brief;
+};
+
 static error_t parse(int opt, char *arg, struct argp_state *state)
 {
-	if (opt == ARGP_KEY_ARG || opt == ARGP_KEY_END)
-		return parse_run(arg, state, state->input);
-	return ARGP_ERR_UNKNOWN;
+	struct args *args = state->input;
+
+	if (opt == 'b')
+		args->brief = true;
+	else if (opt == ARGP_KEY_ARG || opt == ARGP_KEY_END)
+		return parse_run(arg, state, &args->dir);
+	else
+		return ARGP_ERR_UNKNOWN;
+	return 0;
 }
 
 int cmd_checks(int argc, char **argv)
 {
+	static const struct argp_option options[] = {
+		{ "brief", 'b', NULL, 0, "One sentence", 0 },
+		{}
+	};
 	static const struct argp argp = {
+		.options = options,
 		.parser = parse,
 		.args_doc = "RUN",
 		.doc = "Print as Markdown how the checks of RUN came out, and each that failed or "
 		       "could not be made.",
 	};
 	struct outcomes outcomes = {};
-	const char *dir = NULL;
+	struct args args = {};
 	struct run run;
 	size_t i;
 	int ret, j;
 
-	argp_parse(&argp, argc, argv, 0, NULL, &dir);
-	ret = run_open(&run, dir);
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	ret = run_open(&run, args.dir);
 	if (ret)
 		return ret;
 	ret = read_checks(&outcomes, &run);
 	if (!ret) {
+		qsort(outcomes.outcome, outcomes.n, sizeof(*outcomes.outcome), compare_outcomes);
+	}
+	if (!ret && args.brief) {
+		print_brief(&outcomes);
+	} else if (!ret) {
 		print_totals(&outcomes);
 		putchar('\n');
 		print_failures(&outcomes, "fail");

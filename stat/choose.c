@@ -28,9 +28,10 @@ static void print_others(const struct rows *rows, const struct row *best, const 
 	char title[256];
 
 	for (row = rows->row; row < rows->row + rows->n; row++) {
-		if (!same_field(row, best) || strcmp(row->flags, verdict))
+		if (!same_field(row, best) || strcmp(row->verdict, verdict))
 			continue;
-		printf("%s%s", text, row_title(row, false, title, sizeof(title)));
+		printf("%s%s%s", text, row_title(row, false, title, sizeof(title)),
+		       *row->flags ? " " FLAG_MARK : "");
 		text = ", ";
 	}
 }
@@ -42,12 +43,13 @@ static void print_cell(const struct rows *rows, const struct row *best)
 	char title[256], text[128];
 	int d;
 
-	printf(" **%s** %s", row_title(best, false, title, sizeof(title)),
-	       format_estimate(&best->est, best->key[UNIT], text, sizeof(text)));
-	print_others(rows, best, "equal", "<br>no worse: ");
+	printf(" **%s** %s%s", row_title(best, false, title, sizeof(title)),
+	       format_estimate(&best->est, best->key[UNIT], text, sizeof(text)),
+	       *best->flags ? " " FLAG_MARK : "");
+	print_others(rows, best, "equal", "<br>not told apart: ");
 	print_others(rows, best, "undecided", "<br>too few blocks to tell: ");
 	for (row = rows->row; row < rows->row + rows->n; row++)
-		if (same_field(row, best) && !strcmp(row->flags, "dearer") &&
+		if (same_field(row, best) && !strcmp(row->verdict, "dearer") &&
 		    (!next || row->ratio.median < next->ratio.median))
 			next = row;
 	if (next) {
@@ -64,7 +66,7 @@ static const struct row *find_best(const struct rows *rows, uint64_t size, doubl
 	const struct row *row;
 
 	for (row = rows->row; row < rows->row + rows->n; row++)
-		if (row->size == size && row->uses == uses && !strcmp(row->flags, "best"))
+		if (row->size == size && row->uses == uses && !strcmp(row->verdict, "best"))
 			return row;
 	return NULL;
 }

@@ -114,7 +114,11 @@ static int config_init(struct config *config, const struct cell *cell, const str
 			found++;
 		}
 	}
-	if (found && found < PASS_PHASES) {
+	if (!found)
+		return 0;
+	if (found < PASS_PHASES) {
+		if (is_baseline(cell->key[METHOD])) /* nothing to touch */
+			return 0;
 		for (p = 0; config->phase[p]; p++)
 			;
 		say("note: %s %s (%s), %s bytes: `pass` has no phase %s: no cost, no break-even",
@@ -122,8 +126,6 @@ static int config_init(struct config *config, const struct cell *cell, const str
 		    pass_phase[p]);
 		return 0;
 	}
-	if (!found)
-		return 0;
 	return pair_phases(config) ?: 1;
 }
 
@@ -418,8 +420,21 @@ static const char *verdict(const struct config *config, const struct config *bes
 	return ratio->low > 1 && ratio->high > EQUIVALENT ? "dearer" : "equal";
 }
 
+/* What is doubtful about any of the phases */
+static void print_flags(FILE *f, const struct cells *cells, const struct config *config,
+			bool incomplete)
+{
+	struct cell all = { .blocks = config->n };
+	unsigned int p;
+
+	for (p = 0; p < PASS_PHASES; p++)
+		all.flags |= config->phase[p]->flags;
+	flags_print(f, cells, &all, 0, incomplete);
+}
+
 /* One size, one number of uses: the competitors from first to end */
-static int print_cost(FILE *f, const struct config *first, const struct config *end, double uses)
+static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
+		      const struct config *first, const struct config *end, double uses)
 {
 	const struct config *c, *best = NULL;
 	struct estimate cost, ratio;
@@ -448,12 +463,15 @@ static int print_cost(FILE *f, const struct config *first, const struct config *
 		print_figure(f, ratio.median);
 		print_figure(f, ratio.low);
 		print_figure(f, ratio.high);
-		fprintf(f, ",%s\n", verdict(c, best, &ratio));
+		fprintf(f, ",%s,", verdict(c, best, &ratio));
+		print_flags(f, cells, c, !run->complete);
+		fputc('\n', f);
 	}
 	return 0;
 }
 
-static int write_cost(const struct configs *configs, const struct run *run)
+static int write_cost(const struct configs *configs, const struct cells *cells,
+		      const struct run *run)
 {
 	const struct config *first, *end, *all = configs->config + configs->n;
 	struct out out;
@@ -464,13 +482,13 @@ static int write_cost(const struct configs *configs, const struct run *run)
 	if (ret)
 		return ret;
 	fputs("size_bytes,provider,method,backing,cache,threads,uses,unit,blocks,"
-	      "cost,cost_low,cost_high,ratio,ratio_low,ratio_high,verdict\n",
+	      "cost,cost_low,cost_high,ratio,ratio_low,ratio_high,verdict,flags\n",
 	      out.f);
 	for (first = configs->config; first < all; first = end) {
 		for (end = first + 1; end < all && !compare_fields(first, end); end++)
 			;
 		for (u = 0; u < ARRAY_SIZE(cost_uses); u++) {
-			ret = print_cost(out.f, first, end, cost_uses[u]);
+			ret = print_cost(out.f, cells, run, first, end, cost_uses[u]);
 			if (ret) {
 				out_abort(&out);
 				return ret;
@@ -487,7 +505,7 @@ int write_costs(const struct cells *cells, const struct run *run)
 
 	ret = configs_read(&configs, cells);
 	if (!ret)
-		ret = write_breakeven(&configs, run) ?: write_cost(&configs, run);
+		ret = write_breakeven(&configs, run) ?: write_cost(&configs, cells, run);
 	configs_free(&configs);
 	return ret;
 }

@@ -102,7 +102,8 @@ const char *format_estimate(const struct estimate *est, const char *unit, char *
 	high = est->high * factor;
 	d = whole && median == floor(median) ? 0 : decimals(median, high - low);
 
-	if (isnan(low))
+	/* An exact count needs no interval */
+	if (isnan(low) || (whole && low == high && low == median))
 		snprintf(buf, size, "%.*f%s%s", d, median, *unit ? " " : "", unit);
 	else
 		snprintf(buf, size, "%.*f%s%s [%.*f, %.*f]", d, median, *unit ? " " : "", unit, d,

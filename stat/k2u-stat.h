@@ -175,7 +175,7 @@ struct row {
 	struct estimate ratio; /* cost.csv: to the cheapest */
 	uint64_t blocks, samples;
 	double pct[PERCENTILES];
-	char *flags; /* cost.csv: the verdict */
+	char *flags, *verdict;
 };
 
 struct rows {
@@ -205,6 +205,9 @@ int rows_read(struct rows *rows, const struct run *run, const struct selection *
 void rows_free(struct rows *rows);
 /* Place of value in the comma-separated list, -1 if it is not there */
 int list_find(const char *list, const char *value);
+/* Beside a figure whose cells have flags */
+#define FLAG_MARK "†"
+
 const char *row_title(const struct row *row, bool provider, char *buf, size_t size);
 
 /* format.c: figures for people */

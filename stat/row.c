@@ -132,10 +132,10 @@ static int add_row(struct rows *rows, const struct selection *sel, const char *c
 	return 0;
 }
 
-static int set_flags(struct row *row, const char *flags)
+static int set_text(char **text, const char *value)
 {
-	row->flags = strdup(flags);
-	return row->flags ? 0 : out_of_memory();
+	*text = strdup(value);
+	return *text ? 0 : out_of_memory();
 }
 
 static int summary_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
@@ -157,7 +157,7 @@ static int summary_row(struct rows *rows, const struct selection *sel, const str
 		?: csv_f64_or_none(csv, LOW, &row->est.low)
 		?: csv_f64_or_none(csv, HIGH, &row->est.high)
 		?: csv_f64_or_none(csv, LEVEL, &row->est.level)
-		?: set_flags(row, csv_str(csv, FLAGS));
+		?: set_text(&row->flags, csv_str(csv, FLAGS));
 	for (i = 0; !ret && i < PERCENTILES; i++)
 		ret = csv_f64_or_none(csv, PCT + i, &row->pct[i]);
 	return ret;
@@ -166,7 +166,7 @@ static int summary_row(struct rows *rows, const struct selection *sel, const str
 static int cost_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
 {
 	enum { C_SIZE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE, C_THREADS, C_USES, C_UNIT,
-	       C_BLOCKS, C_COST, C_LOW, C_HIGH, C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT };
+	       C_BLOCKS, C_COST, C_LOW, C_HIGH, C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT, C_FLAGS };
 	char metric[64];
 	const char *const key[KEYS] = {
 		[MEASURE] = "cost",		    [PROVIDER] = csv_str(csv, C_PROVIDER),
@@ -195,7 +195,8 @@ static int cost_row(struct rows *rows, const struct selection *sel, const struct
 		?: csv_f64_or_none(csv, C_RATIO, &row->ratio.median)
 		?: csv_f64_or_none(csv, C_RATIO_LOW, &row->ratio.low)
 		?: csv_f64_or_none(csv, C_RATIO_HIGH, &row->ratio.high)
-		?: set_flags(row, csv_str(csv, C_VERDICT));
+		?: set_text(&row->verdict, csv_str(csv, C_VERDICT))
+		?: set_text(&row->flags, csv_str(csv, C_FLAGS));
 }
 
 static int breakeven_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
@@ -229,7 +230,7 @@ static int breakeven_row(struct rows *rows, const struct selection *sel, const s
 			?: csv_f64_or_none(csv, B_K, &row->est.median)
 			?: csv_f64_or_none(csv, B_K_LOW, &row->est.low)
 			?: csv_f64_or_none(csv, B_K_HIGH, &row->est.high)
-			?: set_flags(row, "");
+			?: set_text(&row->flags, "");
 		if (ret)
 			return ret;
 	}
@@ -246,7 +247,7 @@ ratio:
 		?: csv_f64_or_none(csv, B_RATIO, &row->est.median)
 		?: csv_f64_or_none(csv, B_RATIO_LOW, &row->est.low)
 		?: csv_f64_or_none(csv, B_RATIO_HIGH, &row->est.high)
-		?: set_flags(row, "");
+		?: set_text(&row->flags, "");
 }
 
 static const struct source {
@@ -258,7 +259,7 @@ static const struct source {
 	{ "cost", "cost.csv", cost_row,
 	  { "size_bytes", "provider", "method", "backing", "cache", "threads", "uses", "unit",
 	    "blocks", "cost", "cost_low", "cost_high", "ratio", "ratio_low", "ratio_high",
-	    "verdict" } },
+	    "verdict", "flags" } },
 	{ "breakeven", "breakeven.csv", breakeven_row,
 	  { "size_bytes", "provider", "method", "backing", "blocks", "k_median", "k_low", "k_high",
 	    "e2e_k", "ratio", "ratio_low", "ratio_high" } },
@@ -315,6 +316,7 @@ void rows_free(struct rows *rows)
 	for (i = 0; i < rows->n; i++) {
 		free(rows->row[i].text);
 		free(rows->row[i].flags);
+		free(rows->row[i].verdict);
 	}
 	free(rows->row);
 	memset(rows, 0, sizeof(*rows));

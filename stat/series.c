@@ -9,10 +9,10 @@
 #include "k2u-stat.h"
 
 enum axis { X_SIZE, X_THREADS, X_PERCENTILE };
-enum print { DATA, TITLES, SIZES, BLOCKS, SAMPLES };
+enum print { DATA, TITLES, SIZES, BLOCKS, SAMPLES, MAX };
 
 static const char *const axes[] = { "size_bytes", "threads", "percentile", NULL };
-static const char *const prints[] = { "data", "titles", "sizes", "blocks", "samples", NULL };
+static const char *const prints[] = { "data", "titles", "sizes", "blocks", "samples", "max", NULL };
 
 struct args {
 	const char *dir;
@@ -36,30 +36,22 @@ static bool same_series(const struct row *a, const struct row *b, enum axis axis
 	return true;
 }
 
-static void print_number(double v)
-{
-	if (isnan(v))
-		printf(" NaN");
-	else
-		printf(" %.10g", v);
-}
-
+/* gnuplot takes a point with a NaN in it for no point: no interval is one of no width */
 static void print_point(const struct row *row, enum axis axis)
 {
+	const struct estimate *est = &row->est;
 	int i;
 
-	if (axis == X_PERCENTILE) {
-		for (i = 0; i < PERCENTILES; i++)
-			if (!isnan(row->pct[i]))
-				printf("%d %.10g NaN NaN \"%s\"\n", i, row->pct[i],
-				       percentiles[i].name);
+	if (axis != X_PERCENTILE) {
+		printf("%s %.10g %.10g %.10g\n", row->key[axis == X_SIZE ? SIZE : THREADS],
+		       est->median, isnan(est->low) ? est->median : est->low,
+		       isnan(est->high) ? est->median : est->high);
 		return;
 	}
-	printf("%s", row->key[axis == X_SIZE ? SIZE : THREADS]);
-	print_number(row->est.median);
-	print_number(row->est.low);
-	print_number(row->est.high);
-	putchar('\n');
+	for (i = 0; i < PERCENTILES; i++)
+		if (!isnan(row->pct[i]))
+			printf("%d %.10g %.10g %.10g \"%s\"\n", i, row->pct[i], row->pct[i],
+			       row->pct[i], percentiles[i].name);
 }
 
 static void print_data(const struct rows *rows, const struct args *args)
@@ -151,6 +143,21 @@ static void print_count(const struct rows *rows, bool samples)
 		printf("%llu to %llu\n", (unsigned long long)low, (unsigned long long)high);
 }
 
+/* How far an axis must reach */
+static void print_max(const struct rows *rows)
+{
+	double max = 0;
+	size_t i;
+
+	for (i = 0; i < rows->n; i++) {
+		if (isfinite(rows->row[i].est.median))
+			max = fmax(max, rows->row[i].est.median);
+		if (isfinite(rows->row[i].est.high))
+			max = fmax(max, rows->row[i].est.high);
+	}
+	printf("%.10g\n", max);
+}
+
 enum { OPT_X = 256, OPT_PRINT, OPT_SHORT };
 
 static error_t parse(int opt, char *arg, struct argp_state *state)
@@ -169,7 +176,7 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 		i = find_name(prints, arg);
 		if (i < 0)
 			argp_error(state,
-				   "--print: data, titles, sizes, blocks or samples, not '%s'",
+				   "--print: data, titles, sizes, blocks, samples or max, not '%s'",
 				   arg);
 		args->print = i;
 		return 0;
@@ -193,7 +200,7 @@ static const struct argp_option options[] = {
 	{ "x", OPT_X, "KEY", 0, "size_bytes (default), threads or percentile", 2 },
 	{ "print", OPT_PRINT, "WHAT", 0,
 	  "data (default), or of the same cells the titles, the sizes, "
-	  "or the least and most blocks or samples",
+	  "the least and most blocks or samples, or the largest finite value",
 	  2 },
 	{ "short", OPT_SHORT, NULL, 0, "Titles without the provider", 2 },
 	{}
@@ -206,7 +213,8 @@ int cmd_series(int argc, char **argv)
 		.parser = parse,
 		.args_doc = "RUN",
 		.doc = "Print chosen cells of a summarised RUN for gnuplot: a data set ('index') per "
-		       "configuration, its title in quotes, then lines of x, median, low, high.",
+		       "configuration, its title in quotes, then lines of x, median, low, high "
+		       "(both the median where the blocks were too few for an interval).",
 	};
 	struct args args = { .provider = true };
 	struct rows rows;
@@ -233,6 +241,9 @@ int cmd_series(int argc, char **argv)
 	case BLOCKS:
 	case SAMPLES:
 		print_count(&rows, args.print == SAMPLES);
+		break;
+	case MAX:
+		print_max(&rows);
 		break;
 	}
 	rows_free(&rows);

@@ -120,9 +120,14 @@ static const char *head_name(const struct table *table, size_t head, char *buf, 
 
 	if (table->args->across == BY_SIZE)
 		return format_size(row->size, buf, size);
-	if (!strncmp(row->key[METRIC], "uses_", 5))
-		snprintf(buf, size, "%s uses", strcmp(row->key[METRIC], "uses_inf") ?
-			 row->key[METRIC] + 5 : "very many");
+	if (!strcmp(row->key[METRIC], "uses_1"))
+		snprintf(buf, size, "1 use");
+	else if (!strcmp(row->key[METRIC], "uses_inf"))
+		snprintf(buf, size, "very many uses");
+	else if (!strncmp(row->key[METRIC], "uses_", 5))
+		snprintf(buf, size, "%s uses", row->key[METRIC] + 5);
+	else if (!strncmp(row->key[METRIC], "e2e_", 4))
+		snprintf(buf, size, "%s uses", row->key[METRIC] + 4);
 	else
 		snprintf(buf, size, "%s", row->key[table->one_metric ? PHASE : METRIC]);
 	return buf;
@@ -160,7 +165,10 @@ static const char *cell_text(const struct table *table, size_t line, size_t col,
 	row = find_row(table, line - 1, col);
 	if (!row)
 		return "–";
-	return format_estimate(&row->est, row->key[UNIT], buf, size);
+	format_estimate(&row->est, row->key[UNIT], buf, size);
+	if (*row->flags)
+		strncat(buf, " " FLAG_MARK, size - strlen(buf) - 1);
+	return buf;
 }
 
 /* Characters, not bytes */
@@ -212,9 +220,10 @@ static void print_people(const struct table *table)
 	}
 }
 
-/* For gnuplot: title, then median, low and high of each column */
+/* For gnuplot: title, then median, low and high of each column (as in series.c) */
 static void print_dat(const struct table *table)
 {
+	const struct estimate *est;
 	const struct row *row;
 	size_t line, col;
 	char buf[256];
@@ -224,8 +233,14 @@ static void print_dat(const struct table *table)
 					   sizeof(buf)));
 		for (col = 0; col < table->heads; col++) {
 			row = find_row(table, line, col);
-			printf(" %.10g %.10g %.10g", row ? row->est.median : NAN,
-			       row ? row->est.low : NAN, row ? row->est.high : NAN);
+			if (!row) {
+				printf(" NaN NaN NaN");
+				continue;
+			}
+			est = &row->est;
+			printf(" %.10g %.10g %.10g", est->median,
+			       isnan(est->low) ? est->median : est->low,
+			       isnan(est->high) ? est->median : est->high);
 		}
 		putchar('\n');
 	}

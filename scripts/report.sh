@@ -1,0 +1,438 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# REPORT.md in the checkout's root, and the charts of each run, from runs.
+#
+#	scripts/report.sh RUN...
+#
+# Every figure comes from k2u-stat; here is the prose around it. REPORT.md is
+# replaced as a whole or not at all.
+# shellcheck disable=SC2016 # backquotes are Markdown
+set -eu
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$top/scripts/lib.sh"
+
+K2U_STAT=$top/build/k2u-stat
+METHODS=read,fault,pfn,vmalloc
+FIGURES='throughput phases breakeven latency faults'
+export K2U_STAT
+
+[ $# -gt 0 ] || die "which runs? For example: scripts/report.sh results/*/"
+[ -x "$K2U_STAT" ] || die "build/k2u-stat is not there: run make"
+
+tmp=$(mktemp -d)
+new=
+trap 'rm -rf -- "$tmp" ${new:+"$new"}' EXIT
+trap 'exit 130' INT TERM
+
+get() {
+	"$K2U_STAT" env "--get=$2" "$1"
+}
+
+# has RUN SELECTION...: is there a row?
+has() {
+	has_run=$1
+	shift
+	[ "$("$K2U_STAT" series --print=blocks "$@" "$has_run")" != 0 ]
+}
+
+has_provider() {
+	has "$1" "--provider=$2" "--method=$METHODS"
+}
+
+# ---- summaries and charts ----
+
+summarize() {
+	if [ -e "$1/samples.csv" ] || [ -e "$1/samples.csv.partial" ]; then
+		"$K2U_STAT" summarize "$1"
+	elif [ ! -e "$1/summary.csv" ]; then
+		die "$1: neither samples.csv nor summary.csv is there: not a run?"
+	fi
+}
+
+# has_figure RUN PROVIDER FIGURE: is there something to draw?
+has_figure() {
+	case $3 in
+	phases) has "$1" --measure=cost "--provider=$2" "--method=$METHODS" ;;
+	breakeven) has "$1" --measure=breakeven "--provider=$2" ;;
+	*) has "$1" "--measure=$3" "--provider=$2" "--method=$METHODS" ;;
+	esac
+}
+
+draw() {
+	mkdir -p -- "$1/plots"
+	for provider in k2u tree; do
+		for figure in $FIGURES; do
+			has_figure "$1" "$provider" "$figure" || continue
+			for term in svg png; do
+				K2U_RUN=$1 K2U_PROVIDER=$provider K2U_TERM=$term K2U_OUT=$tmp/chart \
+					gnuplot "$top/plots/fig_$figure.gp" 2>"$tmp/gnuplot" ||
+					die "$1: chart $figure: $(cat "$tmp/gnuplot")"
+				mv -- "$tmp/chart" "$1/plots/$figure-$provider.$term"
+			done
+		done
+	done
+}
+
+# ---- parts of the report ----
+
+# link PATH: as seen from REPORT.md
+link() {
+	case $1 in
+	"$top"/*) printf '%s' "${1#"$top"/}" ;;
+	*) printf '%s' "$1" ;;
+	esac
+}
+
+is_emulated() {
+	case $(get "$1" venue),$(get "$1" virtualization) in
+	icount,* | tcg,* | *,tcg) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
+# loud RUN: what nobody may overlook
+loud() {
+	if [ "$(get "$1" complete)" != true ]; then
+		error=$(get "$1" error)
+		printf '> **INCOMPLETE RUN: it did not end%s. What it kept is shown; do not cite it.**\n\n' \
+			"${error:+ ($error)}"
+	fi
+	[ "$(get "$1" quick)" != true ] ||
+		printf '> The QUICK set: fewer sizes and blocks. For figures to cite, run it without QUICK=1.\n\n'
+	if [ "$(get "$1" venue)" = icount ]; then
+		cat <<-'END'
+			> **Counts of guest instructions, not time.** They tell the length of the kernel's path and
+			> compare kernels and mappings; they know no caches, no TLB and no memory latency. A string
+			> copy counts per iteration, so copies (`read`) take no part in any choice below.
+
+		END
+	elif is_emulated "$1"; then
+		printf '> **EMULATED TIME (TCG): these are no hardware figures.**\n\n'
+	fi
+}
+
+# choice RUN PROVIDER
+choice() {
+	case $2 in
+	k2u) printf '*The module, k2u.ko:*\n\n' ;;
+	tree) printf '*What every kernel has (tree provider):*\n\n' ;;
+	esac
+	"$K2U_STAT" choose --lines=4 "--provider=$2" "$1"
+	echo
+}
+
+checks_brief() {
+	if [ -e "$1/checks.csv" ] || [ -e "$1/checks.csv.partial" ]; then
+		"$K2U_STAT" checks --brief "$1"
+		echo
+	fi
+}
+
+summary_of() {
+	printf '### %s\n\n' "$("$K2U_STAT" env --caption "$1")"
+	loud "$1"
+	shown=
+	for provider in k2u tree; do
+		has "$1" --measure=cost "--provider=$provider" "--method=$METHODS" || continue
+		# In a guest the module is what matters; the tree is in the run's section
+		[ "$provider" = k2u ] || [ -z "$shown" ] || ! is_emulated "$1" || continue
+		choice "$1" "$provider"
+		shown=1
+	done
+	checks_brief "$1"
+	[ -n "$shown" ] || printf 'No choice: this run has no cost by phase (measure throughput).\n\n'
+}
+
+# chart RUN FIGURE PROVIDER TEXT
+chart() {
+	[ -e "$1/plots/$2-$3.png" ] || return 0
+	path=$(link "$1")
+	printf '[![%s](<%s/plots/%s-%s.png>)](<%s/plots/%s-%s.svg>)\n\n' \
+		"$4" "$path" "$2" "$3" "$path" "$2" "$3"
+}
+
+# table RUN TITLE SELECTION...: nothing if there is nothing in it
+table() {
+	table_run=$1 title=$2
+	shift 2
+	"$K2U_STAT" table --format=md "$@" "$table_run" >"$tmp/table"
+	[ -s "$tmp/table" ] || return 0
+	printf '%s\n\n' "$title"
+	cat "$tmp/table"
+	echo
+}
+
+# folded RUN TITLE SELECTION...: the same, opened by a click
+folded() {
+	table "$@" >"$tmp/folded"
+	[ -s "$tmp/folded" ] || return 0
+	printf '<details><summary>%s</summary>\n' "$2"
+	sed 1d "$tmp/folded"
+	printf '</details>\n\n'
+}
+
+section_throughput() {
+	printf '### Throughput\n\n'
+	for provider in k2u tree; do
+		chart "$1" throughput "$provider" "Throughput against size, $provider"
+	done
+	set -- "$1" --measure=throughput
+	table "$1" 'Set up once, used often (`reuse`). `anon`: the same loop over plain anonymous memory.' \
+		"$2" --metric=reuse
+	table "$1" 'Set up, used once, torn down (`per_use`).' "$2" --metric=per_use
+	folded "$1" 'The copy alone, nothing consumed (`copy`).' "$2" --metric=copy
+}
+
+section_phases() {
+	has "$1" --measure=cost || return 0
+	printf '### Cost by phase\n\n'
+	for provider in k2u tree; do
+		chart "$1" phases "$provider" "Cost by phase, $provider"
+	done
+	folded "$1" 'Cost per use, set up once and used so many times (from the phases).' \
+		--measure=cost --cols=metric
+}
+
+section_breakeven() {
+	has "$1" --measure=breakeven --metric=k || return 0
+	printf '### Break-even\n\n'
+	if [ "$(get "$1" venue)" = icount ]; then
+		printf 'Drawn for completeness ('
+		for provider in k2u tree; do
+			[ ! -e "$1/plots/breakeven-$provider.svg" ] ||
+				printf '[%s](<%s/plots/breakeven-%s.svg>) ' "$provider" "$(link "$1")" "$provider"
+		done
+		printf 'and breakeven.csv), not shown: it would compare with copies, whose instruction count is an artefact.\n\n'
+	else
+		for provider in k2u tree; do
+			chart "$1" breakeven "$provider" "Break-even against size, $provider"
+		done
+		table "$1" 'Uses from which a mapping costs no more than `read`; `inf`: never.' \
+			--measure=breakeven --metric=k
+	fi
+	folded "$1" 'Cost that the phases predict over the cost measured end to end, at that many uses (1: they agree).' \
+		--measure=breakeven --unit=ratio --cols=metric
+}
+
+section_latency() {
+	has "$1" --measure=latency || return 0
+	printf '### Latency\n\n'
+	for provider in k2u tree; do
+		chart "$1" latency "$provider" "Latency, $provider"
+	done
+	table "$1" 'One `pread`, by bytes (`null`: of 0 bytes).' --measure=latency --metric=read
+	table "$1" 'First load from a page of a fresh mapping (`touch`), by size of the mapping.' \
+		--measure=latency --metric=touch
+	table "$1" 'One load of a dependent chain (`load`), by working set.' --measure=latency --metric=load
+	table "$1" 'Mapping the whole buffer (`mmap`).' --measure=latency --metric=mmap
+	table "$1" 'Unmapping it after every page was touched (`munmap`).' --measure=latency --metric=munmap
+	folded "$1" 'Obtaining and releasing the file descriptor.' --measure=latency --metric=open,close \
+		--cols=metric
+	for metric in read touch mmap munmap; do
+		folded "$1" "Service time of single operations, \`${metric}_svc\` (closed loop; –: too few samples for it)." \
+			--measure=latency "--metric=${metric}_svc" --cols=percentile
+	done
+}
+
+section_faults() {
+	has "$1" --measure=faults || return 0
+	printf '### Faults\n\n'
+	for provider in k2u tree; do
+		chart "$1" faults "$provider" "Faults expected and counted, $provider"
+	done
+	folded "$1" 'Faults that a first pass over all pages must take, and those counted. The module sees those that its own handler served.' \
+		--measure=faults --cols=metric --unit=faults \
+		--metric=expected,minor_rusage,minor_perf,minor_module,major_rusage,major_perf
+	table "$1" 'Cost of one fault: first pass minus warm pass, per fault.' \
+		--measure=faults --metric=fault
+}
+
+section_hyperfine() {
+	[ -e "$1/hyperfine.json" ] || return 0
+	printf '### Whole command\n\n'
+	if [ "$(get "$1" venue)" = icount ]; then
+		printf 'Virtual time: 1 ms is 10^6 guest instructions, whatever the hardware. '
+	elif is_emulated "$1"; then
+		printf '**Emulated time.** '
+	fi
+	printf 'Start, open, get the bytes, consume them, exit; measured by hyperfine. Interval: of the median.\n\n'
+	"$K2U_STAT" hyperfine "$1"
+	echo
+}
+
+section_checks() {
+	printf '### Checks, and what was unavailable\n\n'
+	if [ -e "$1/checks.csv" ] || [ -e "$1/checks.csv.partial" ]; then
+		"$K2U_STAT" checks "$1"
+	else
+		printf '**checks.csv is not there: nothing of this run is verified.**\n'
+	fi
+	printf '\nCells that have flags in summary.csv are marked † in the tables; nothing was dropped.\n\n'
+	"$K2U_STAT" env --methods "$1"
+	"$K2U_STAT" env --warnings "$1" >"$tmp/warnings"
+	if [ -s "$tmp/warnings" ]; then
+		printf '\nWarnings:\n\n'
+		cat "$tmp/warnings"
+	fi
+	echo
+}
+
+section_environment() {
+	printf '### Environment\n\n<details><summary>What it was measured on</summary>\n\n'
+	"$K2U_STAT" env "$1"
+	printf '\n</details>\n\n'
+}
+
+repeat() {
+	release=$(get "$1" kernel.release)
+	set -- "$1" "$(get "$1" venue)"
+	line='make bench'
+	[ "$(get "$1" quick)" != true ] || line="$line QUICK=1"
+	if [ "$2" != native ]; then
+		line="$line VENUE=vm KERNEL=$(printf '%s' "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')"
+	elif has_provider "$1" k2u; then
+		line="$line VENUE=native"
+	fi
+	printf '    git checkout %s\n    %s SEED=%s\n' "$(get "$1" tool.git)" "$line" "$(get "$1" seed)"
+}
+
+section_use() {
+	printf '### Repeat and cite\n\n'
+	repeat "$1"
+	printf '\nThe driver was called as `k2u-bench %s`.\n\n' "$(get "$1" tool.args)"
+	printf '> k2u %s (git %s), run %s, %s, Linux %s, %s.\n\n' "$(get "$1" tool.version)" \
+		"$(get "$1" tool.git)" "$(get "$1" run_id)" "$(get "$1" venue)" \
+		"$(get "$1" kernel.release)" "$(get "$1" started)"
+}
+
+run_section() {
+	printf '## Run %s\n\n%s.\n\n' "$(get "$1" run_id)" "$("$K2U_STAT" env --caption "$1")"
+	loud "$1"
+	! is_emulated "$1" || ! has_provider "$1" k2u || ! has "$1" --measure=cost --provider=tree "--method=$METHODS" ||
+		choice "$1" tree
+	section_throughput "$1"
+	section_phases "$1"
+	section_breakeven "$1"
+	section_latency "$1"
+	section_faults "$1"
+	section_hyperfine "$1"
+	section_checks "$1"
+	section_environment "$1"
+	section_use "$1"
+}
+
+# ---- prose that is the same for all runs ----
+
+preface() {
+	cat <<-'END'
+		# k2u: copy or map, and map how?
+
+		A kernel component holds bytes and a process needs them. This report says what each way
+		costs where it was measured. It is generated by `scripts/report.sh` from the runs below;
+		no figure in it was typed by hand.
+
+		## What to choose
+
+		Cost per use of getting **and consuming** the bytes, every byte read by the same code.
+		*Uses*: how often the bytes are consumed between set-up and teardown; *very many*: a warm
+		pass alone. Each cell: the method with the lowest median and its interval; the methods whose
+		cost ratio to it, paired by block, cannot be told from 1 (or is within 1 %); and the next
+		dearer one, with the ratio. †: a check of these cells failed (the flags in cost.csv say which).
+		The object itself exists already: creating it is not counted.
+
+	END
+}
+
+method_text() {
+	cat <<-'END'
+		## Method
+
+		- A sample is a batch of operations timed together; the cost of clock and loop is measured
+		  and subtracted (rows where that exceeds 1 % of the median are flagged). `_svc` metrics time
+		  single operations, in a closed loop.
+		- In each block every configuration of a group is measured once, in random order by the
+		  seed shown. Medians are of block medians, *n* is the number of blocks.
+		- Intervals `[low, high]` are order statistics of the block medians: distribution-free, exact
+		  binomial, at least 95 % (the real level is in summary.csv). Fewer than 6 blocks: none.
+		- Ratios and break-evens are computed within each block, then the median and its interval
+		  are taken over blocks. Intervals are per cell, not corrected for the number of cells; the
+		  cheapest of several was picked by its median, which flatters it a little.
+		- Percentiles p are shown from 10/(1 - p) samples on. Outliers are kept.
+		- Contents, consumption and fault counts are checked outside the timed windows.
+		- GB/s are 10^9 bytes per second; KiB, MiB are 2^10, 2^20 bytes.
+
+		docs/METHODOLOGY.md has the reasons, results/SCHEMA.md every column.
+
+		## Caveats
+
+		- One boot: the intervals hold within it. Another boot, another layout of memory and of the
+		  caches may differ by more than their width. No claim across kernels can rest on this.
+	END
+}
+
+caveats_of_runs() {
+	! grep -q icount "$tmp/venues" || cat <<-'END'
+		- `icount`: QEMU's clock counts guest instructions. There are no caches, no TLB and no memory
+		  latency in it, and string instructions (`rep movs`) count per iteration, as one or as
+		  several according to the kernel's choice of copy: bulk copies are left out of conclusions.
+	END
+	! grep -q emulated "$tmp/venues" || cat <<-'END'
+		- Emulated time (TCG) depends on the emulator, not on the guest's processor.
+	END
+	! grep -q virtual "$tmp/venues" || cat <<-'END'
+		- `native` on a virtual machine is that machine's time: its host may take the processor away
+		  (see steal time) and page tables have two levels of translation, which makes faults and
+		  TLB misses dearer than on bare metal.
+	END
+	echo
+}
+
+# ---- main ----
+
+cd -- "$top"
+for run in "$@"; do
+	summarize "$run"
+done
+have gnuplot || die "gnuplot is not there and the charts need it: apt-get install gnuplot-nox" \
+	"(the summaries of $* are written)"
+
+# Native runs first, emulated ones last
+: >"$tmp/order"
+: >"$tmp/venues"
+for run in "$@"; do
+	run=$(CDPATH='' cd -- "$run" && pwd)
+	draw "$run"
+	case $(get "$run" venue) in
+	native) rank=1 ;;
+	kvm) rank=2 ;;
+	*) rank=3 ;;
+	esac
+	printf '%s %s\n' "$rank" "$run" >>"$tmp/order"
+	case $(get "$run" venue),$(get "$run" virtualization) in
+	icount,*) echo icount ;;
+	tcg,* | *,tcg) echo emulated ;;
+	kvm,*) echo virtual ;;
+	*,none | *,) ;;
+	*) echo virtual ;;
+	esac >>"$tmp/venues"
+done
+sort -s -n -k 1,1 "$tmp/order" | cut -d ' ' -f 2- >"$tmp/runs"
+
+new=$(mktemp "$top/.REPORT.md.XXXXXX")
+{
+	preface
+	while read -r run; do
+		summary_of "$run"
+	done <"$tmp/runs"
+	while read -r run; do
+		run_section "$run"
+	done <"$tmp/runs"
+	method_text
+	caveats_of_runs
+} >"$new"
+chmod 644 "$new"
+sync -- "$new"
+mv -- "$new" "$top/REPORT.md"
+new=
+say "REPORT.md: written, from $*"
