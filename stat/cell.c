@@ -13,25 +13,28 @@
 #include "k2u-stat.h"
 
 const char *const key_name[KEYS] = {
-	"measure", "provider", "method", "backing", "cache",
-	"size_bytes", "threads", "phase", "metric", "unit",
+	"measure",    "provider", "method", "backing", "cache",
+	"size_bytes", "threads",  "phase",  "metric",  "unit",
 };
 
-const char *const pass_phase[PASS_PHASES] = { "setup", "first-touch", "warm", "teardown" };
+const char *const pass_phase[PASS_PHASES] = { "setup", "first-touch", "warm",
+					      "teardown" };
 
 /* Columns of samples.csv behind the keys */
 enum { BOOT = KEYS, BLOCK, SAMPLE, OVERHEAD, VALUE };
 
 static const char *const columns[] = {
-	"measure", "provider", "method", "backing", "cache",  "size_bytes", "threads", "phase",
-	"metric",  "unit",     "boot",	 "block",   "sample", "overhead",   "value",   NULL,
+	"measure", "provider", "method", "backing", "cache", "size_bytes",
+	"threads", "phase",    "metric", "unit",    "boot",  "block",
+	"sample",  "overhead", "value",	 NULL,
 };
 
 /* Life cycle first, then anything else */
 static int phase_rank(const char *phase)
 {
-	static const char *const order[] = { "open",	 "setup", "first-touch", "warm",
-					     "teardown", "close", "all" };
+	static const char *const order[] = { "open", "setup",	 "first-touch",
+					     "warm", "teardown", "close",
+					     "all" };
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(order) && strcmp(order[i], phase); i++)
@@ -165,7 +168,8 @@ static int new_cell(struct cells *cells, const struct csv *csv)
 }
 
 /* The cell of this row; made if it is new */
-static int row_cell(struct cells *cells, const struct csv *csv, struct cell **cell)
+static int row_cell(struct cells *cells, const struct csv *csv,
+		    struct cell **cell)
 {
 	size_t at;
 	int ret;
@@ -203,8 +207,8 @@ static int add_sample(struct cell *cell, const struct csv *csv)
 	void *p;
 
 	if (csv_u64(csv, BOOT, &boot) || csv_u64(csv, BLOCK, &block) ||
-	    csv_u64(csv, SAMPLE, &sample) || csv_f64(csv, OVERHEAD, &overhead) ||
-	    csv_f64(csv, VALUE, &value))
+	    csv_u64(csv, SAMPLE, &sample) ||
+	    csv_f64(csv, OVERHEAD, &overhead) || csv_f64(csv, VALUE, &value))
 		return -EINVAL;
 
 	p = grow(cell->value, cell->n, &cell->room, sizeof(*cell->value));
@@ -214,12 +218,15 @@ static int add_sample(struct cell *cell, const struct csv *csv)
 
 	b = cell->blocks ? &cell->block[cell->blocks - 1] : NULL;
 	if (!b || b->boot != boot || b->block != block) {
-		b = grow(cell->block, cell->blocks, &cell->block_room, sizeof(*b));
+		b = grow(cell->block, cell->blocks, &cell->block_room,
+			 sizeof(*b));
 		if (!b)
 			return out_of_memory();
 		cell->block = b;
 		b += cell->blocks++;
-		*b = (struct block){ .boot = boot, .block = block, .start = cell->n };
+		*b = (struct block){ .boot = boot,
+				     .block = block,
+				     .start = cell->n };
 	}
 	b->n++;
 	cell->value[cell->n++] = value;
@@ -240,7 +247,8 @@ static int close_cell(struct cell *cell)
 	qsort(cell->block, cell->blocks, sizeof(*cell->block), compare_blocks);
 	for (i = 0; i < cell->blocks; i++) {
 		b = &cell->block[i];
-		memcpy(value + at, cell->value + b->start, b->n * sizeof(*value));
+		memcpy(value + at, cell->value + b->start,
+		       b->n * sizeof(*value));
 		if (n && !compare_blocks(&cell->block[n - 1], b)) {
 			cell->block[n - 1].n += b->n;
 		} else {
@@ -254,7 +262,8 @@ static int close_cell(struct cell *cell)
 	cell->value = value;
 	for (b = cell->block; b < cell->block + n; b++) {
 		gsl_sort(value + b->start, 1, b->n);
-		b->median = gsl_stats_median_from_sorted_data(value + b->start, 1, b->n);
+		b->median = gsl_stats_median_from_sorted_data(value + b->start,
+							      1, b->n);
 	}
 	return 0;
 }
@@ -308,12 +317,14 @@ int cells_read(struct cells *cells, const struct run *run)
 		goto out;
 	}
 	if (partial && access(path, F_OK)) {
-		say("%s: neither samples.csv nor samples.csv.partial is there", run->dir);
+		say("%s: neither samples.csv nor samples.csv.partial is there",
+		    run->dir);
 		ret = -ENOENT;
 		goto out;
 	}
 	if (partial)
-		say("%s: note: the run did not end; this is what it kept", path);
+		say("%s: note: the run did not end; this is what it kept",
+		    path);
 
 	ret = csv_open(csv, path, partial, columns);
 	if (ret)

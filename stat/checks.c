@@ -8,10 +8,16 @@
 
 #include "k2u-stat.h"
 
-enum { CHECK, PROVIDER_, METHOD_, BACKING_, VERDICT, NOTE, EXPECTED, GOT, COLUMNS };
+/* clang-format off */
+enum {
+	C_CHECK, C_PROVIDER, C_METHOD, C_BACKING, C_VERDICT, C_NOTE,
+	C_EXPECTED, C_GOT, COLUMNS
+};
+/* clang-format on */
 
-static const char *const columns[] = { "check",	  "provider", "method",	  "backing", "verdict",
-				       "note",	  "expected", "got",	  NULL };
+static const char *const columns[] = { "check",	   "provider", "method",
+				       "backing",  "verdict",  "note",
+				       "expected", "got",      NULL };
 
 /* How often a check came out like this */
 struct outcome {
@@ -29,11 +35,11 @@ static bool same_outcome(const struct outcome *outcome, const struct csv *csv)
 {
 	int i;
 
-	if (strcmp(outcome->text[VERDICT], csv_str(csv, VERDICT)))
+	if (strcmp(outcome->text[C_VERDICT], csv_str(csv, C_VERDICT)))
 		return false;
-	if (!strcmp(outcome->text[VERDICT], "pass"))
-		return !strcmp(outcome->text[CHECK], csv_str(csv, CHECK));
-	for (i = 0; i <= NOTE; i++)
+	if (!strcmp(outcome->text[C_VERDICT], "pass"))
+		return !strcmp(outcome->text[C_CHECK], csv_str(csv, C_CHECK));
+	for (i = 0; i <= C_NOTE; i++)
 		if (strcmp(outcome->text[i], csv_str(csv, i)))
 			return false;
 	return true;
@@ -66,14 +72,15 @@ static int count(struct outcomes *outcomes, const struct csv *csv)
 	return 0;
 }
 
-static uint64_t total(const struct outcomes *outcomes, const char *check, const char *verdict)
+static uint64_t total(const struct outcomes *outcomes, const char *check,
+		      const char *verdict)
 {
 	uint64_t n = 0;
 	size_t i;
 
 	for (i = 0; i < outcomes->n; i++)
-		if (!strcmp(outcomes->outcome[i].text[CHECK], check) &&
-		    !strcmp(outcomes->outcome[i].text[VERDICT], verdict))
+		if (!strcmp(outcomes->outcome[i].text[C_CHECK], check) &&
+		    !strcmp(outcomes->outcome[i].text[C_VERDICT], verdict))
 			n += outcomes->outcome[i].n;
 	return n;
 }
@@ -83,7 +90,7 @@ static int compare_outcomes(const void *a, const void *b)
 	const struct outcome *x = a, *y = b;
 	int i, d = 0;
 
-	for (i = 0; !d && i <= NOTE; i++)
+	for (i = 0; !d && i <= C_NOTE; i++)
 		d = strcmp(x->text[i], y->text[i]);
 	return d;
 }
@@ -95,8 +102,9 @@ static void print_totals(const struct outcomes *outcomes)
 
 	puts("| check | passed | failed | unavailable |\n|---|---:|---:|---:|");
 	for (i = 0; i < outcomes->n; i++) {
-		check = outcomes->outcome[i].text[CHECK];
-		for (j = 0; strcmp(outcomes->outcome[j].text[CHECK], check); j++)
+		check = outcomes->outcome[i].text[C_CHECK];
+		for (j = 0; strcmp(outcomes->outcome[j].text[C_CHECK], check);
+		     j++)
 			;
 		if (j < i)
 			continue;
@@ -105,7 +113,8 @@ static void print_totals(const struct outcomes *outcomes)
 		printf(" | %llu | %llu | %llu |\n",
 		       (unsigned long long)total(outcomes, check, "pass"),
 		       (unsigned long long)total(outcomes, check, "fail"),
-		       (unsigned long long)total(outcomes, check, "unavailable"));
+		       (unsigned long long)total(outcomes, check,
+						 "unavailable"));
 	}
 }
 
@@ -119,17 +128,21 @@ static void print_brief(const struct outcomes *outcomes)
 
 	for (o = outcomes->outcome; o < outcomes->outcome + outcomes->n; o++) {
 		all += o->n;
-		failed += strcmp(o->text[VERDICT], "fail") ? 0 : o->n;
-		unavailable += strcmp(o->text[VERDICT], "unavailable") ? 0 : o->n;
+		failed += strcmp(o->text[C_VERDICT], "fail") ? 0 : o->n;
+		unavailable += strcmp(o->text[C_VERDICT], "unavailable") ? 0 :
+									   o->n;
 	}
-	printf("%llu of %llu checks failed", (unsigned long long)failed, (unsigned long long)all);
+	printf("%llu of %llu checks failed", (unsigned long long)failed,
+	       (unsigned long long)all);
 	for (o = outcomes->outcome, i = 0; failed && i < outcomes->n; i++) {
-		if (i && !strcmp(o[i].text[CHECK], o[i - 1].text[CHECK]))
+		if (i && !strcmp(o[i].text[C_CHECK], o[i - 1].text[C_CHECK]))
 			continue;
-		if (total(outcomes, o[i].text[CHECK], "fail")) {
+		if (total(outcomes, o[i].text[C_CHECK], "fail")) {
 			printf("%s", sep);
-			print_text(o[i].text[CHECK], true);
-			printf(" %llu", (unsigned long long)total(outcomes, o[i].text[CHECK], "fail"));
+			print_text(o[i].text[C_CHECK], true);
+			printf(" %llu",
+			       (unsigned long long)total(
+				       outcomes, o[i].text[C_CHECK], "fail"));
 			sep = ", ";
 		}
 	}
@@ -141,28 +154,28 @@ static void print_failures(const struct outcomes *outcomes, const char *verdict)
 	const struct outcome *o;
 
 	for (o = outcomes->outcome; o < outcomes->outcome + outcomes->n; o++) {
-		if (strcmp(o->text[VERDICT], verdict))
+		if (strcmp(o->text[C_VERDICT], verdict))
 			continue;
 		printf("- ");
 		print_text(verdict, true);
 		printf(": ");
-		print_text(o->text[CHECK], true);
+		print_text(o->text[C_CHECK], true);
 		printf(" of ");
-		print_text(o->text[PROVIDER_], true);
+		print_text(o->text[C_PROVIDER], true);
 		putchar(' ');
-		print_text(o->text[METHOD_], true);
+		print_text(o->text[C_METHOD], true);
 		printf(" (");
-		print_text(o->text[BACKING_], true);
+		print_text(o->text[C_BACKING], true);
 		printf("), %llu×", (unsigned long long)o->n);
 		if (!strcmp(verdict, "fail")) {
 			printf("; the first: expected ");
-			print_text(o->text[EXPECTED], true);
+			print_text(o->text[C_EXPECTED], true);
 			printf(", got ");
-			print_text(o->text[GOT], true);
+			print_text(o->text[C_GOT], true);
 		}
-		if (*o->text[NOTE]) {
+		if (*o->text[C_NOTE]) {
 			printf(": ");
-			print_text(o->text[NOTE], true);
+			print_text(o->text[C_NOTE], true);
 		}
 		putchar('\n');
 	}
@@ -222,8 +235,7 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 int cmd_checks(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "brief", 'b', NULL, 0, "One sentence", 0 },
-		{}
+		{ "brief", 'b', NULL, 0, "One sentence", 0 }, {}
 	};
 	static const struct argp argp = {
 		.options = options,
@@ -244,7 +256,8 @@ int cmd_checks(int argc, char **argv)
 		return ret;
 	ret = read_checks(&outcomes, &run);
 	if (!ret) {
-		qsort(outcomes.outcome, outcomes.n, sizeof(*outcomes.outcome), compare_outcomes);
+		qsort(outcomes.outcome, outcomes.n, sizeof(*outcomes.outcome),
+		      compare_outcomes);
 	}
 	if (!ret && args.brief) {
 		print_brief(&outcomes);

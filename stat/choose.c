@@ -21,8 +21,8 @@ static bool same_field(const struct row *a, const struct row *b)
 }
 
 /* Those of best's size and uses that have this verdict, in a line of their own */
-static void print_others(const struct rows *rows, const struct row *best, const char *verdict,
-			 const char *text)
+static void print_others(const struct rows *rows, const struct row *best,
+			 const char *verdict, const char *text)
 {
 	const struct row *row;
 	char title[256];
@@ -30,7 +30,8 @@ static void print_others(const struct rows *rows, const struct row *best, const 
 	for (row = rows->row; row < rows->row + rows->n; row++) {
 		if (!same_field(row, best) || strcmp(row->verdict, verdict))
 			continue;
-		printf("%s%s%s", text, row_title(row, false, title, sizeof(title)),
+		printf("%s%s%s", text,
+		       row_title(row, false, title, sizeof(title)),
 		       *row->flags ? " " FLAG_MARK : "");
 		text = ", ";
 	}
@@ -55,18 +56,21 @@ static void print_cell(const struct rows *rows, const struct row *best)
 	if (next) {
 		d = next->ratio.median < 10 ? 2 : 0;
 		printf("<br>next: %s ×%.*f [%.*f, %.*f]",
-		       row_title(next, false, title, sizeof(title)), d, next->ratio.median, d,
-		       next->ratio.low, d, next->ratio.high);
+		       row_title(next, false, title, sizeof(title)), d,
+		       next->ratio.median, d, next->ratio.low, d,
+		       next->ratio.high);
 	}
 	printf(" |");
 }
 
-static const struct row *find_best(const struct rows *rows, uint64_t size, double uses)
+static const struct row *find_best(const struct rows *rows, uint64_t size,
+				   double uses)
 {
 	const struct row *row;
 
 	for (row = rows->row; row < rows->row + rows->n; row++)
-		if (row->size == size && row->uses == uses && !strcmp(row->verdict, "best"))
+		if (row->size == size && row->uses == uses &&
+		    !strcmp(row->verdict, "best"))
 			return row;
 	return NULL;
 }
@@ -116,7 +120,8 @@ static int print_choice(const struct rows *rows, unsigned long lines)
 		if (isinf(uses[j]))
 			printf(" very many uses |");
 		else
-			printf(" %g use%s |", uses[j], uses[j] == 1 ? "" : "s each");
+			printf(" %g use%s |", uses[j],
+			       uses[j] == 1 ? "" : "s each");
 	printf("\n|---|");
 	for (j = 0; j < m; j++)
 		printf("---|");
@@ -125,7 +130,8 @@ static int print_choice(const struct rows *rows, unsigned long lines)
 	lines = n < lines ? n : lines;
 	for (i = 0; i < lines; i++) {
 		/* The smallest, the largest, and evenly between */
-		at = lines > 1 ? (i * (n - 1) + (lines - 1) / 2) / (lines - 1) : 0;
+		at = lines > 1 ? (i * (n - 1) + (lines - 1) / 2) / (lines - 1) :
+				 0;
 		printf("| %s |", format_size(size[at], text, sizeof(text)));
 		for (j = 0; j < m; j++) {
 			best = find_best(rows, size[at], uses[j]);
@@ -148,11 +154,16 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 
 	switch (opt) {
 	case 'p':
-		return selection_parse(&args->sel, opt, arg) ? EINVAL : 0;
+		free(args->sel.list[PROVIDER]);
+		args->sel.list[PROVIDER] = strdup(arg);
+		return args->sel.list[PROVIDER] ? 0 : ENOMEM;
 	case 'n':
 		args->lines = strtoul(arg, &end, 10);
 		if (*end || !args->lines)
-			argp_error(state, "--lines: expected a number above 0, got '%s'", arg);
+			argp_error(
+				state,
+				"--lines: expected a number above 0, got '%s'",
+				arg);
 		return 0;
 	case ARGP_KEY_ARG:
 	case ARGP_KEY_END:
@@ -182,7 +193,8 @@ int cmd_choose(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	args.sel.list[MEASURE] = strdup("cost");
-	ret = args.sel.list[MEASURE] ? run_open(&run, args.dir) : out_of_memory();
+	ret = args.sel.list[MEASURE] ? run_open(&run, args.dir) :
+				       out_of_memory();
 	if (ret)
 		goto free;
 	ret = rows_read(&rows, &run, &args.sel);

@@ -38,8 +38,8 @@ struct configs {
 
 static double fixed(const struct pass *pass)
 {
-	return pass->phase[SETUP] + pass->phase[FIRST_TOUCH] + pass->phase[TEARDOWN] -
-	       pass->phase[WARM];
+	return pass->phase[SETUP] + pass->phase[FIRST_TOUCH] +
+	       pass->phase[TEARDOWN] - pass->phase[WARM];
 }
 
 double pass_per_use(const struct pass *pass, double k)
@@ -58,7 +58,8 @@ double pass_breakeven(const struct pass *map, const struct pass *copy)
 }
 
 /* Walks two sequences of blocks in step: the index in b of block id, or b's end */
-static size_t seek_block(const struct block *const *b, size_t at, size_t n, const struct block *id)
+static size_t seek_block(const struct block *const *b, size_t at, size_t n,
+			 const struct block *id)
 {
 	while (at < n && compare_blocks(b[at], id) < 0)
 		at++;
@@ -80,12 +81,14 @@ static int pair_phases(struct config *config)
 		for (p = 0; p < PASS_PHASES; p++) {
 			c = config->phase[p];
 			while (at[p] < c->blocks &&
-			       compare_blocks(&c->block[at[p]], &first->block[i]) < 0)
+			       compare_blocks(&c->block[at[p]],
+					      &first->block[i]) < 0)
 				at[p]++;
 			if (at[p] == c->blocks ||
 			    compare_blocks(&c->block[at[p]], &first->block[i]))
 				break;
-			config->pass[config->n].phase[p] = c->block[at[p]].median;
+			config->pass[config->n].phase[p] =
+				c->block[at[p]].median;
 		}
 		if (p == PASS_PHASES)
 			config->id[config->n++] = &first->block[i];
@@ -94,7 +97,8 @@ static int pair_phases(struct config *config)
 }
 
 /* 1: a configuration with all of `pass`, 0: not one, -errno */
-static int config_init(struct config *config, const struct cell *cell, const struct cell *end)
+static int config_init(struct config *config, const struct cell *cell,
+		       const struct cell *end)
 {
 	unsigned int p, found = 0;
 	const struct cell *c;
@@ -107,7 +111,9 @@ static int config_init(struct config *config, const struct cell *cell, const str
 	for (c = cell; c < end; c++) {
 		if (strcmp(c->key[METRIC], "pass"))
 			continue;
-		for (p = 0; p < PASS_PHASES && strcmp(c->key[PHASE], pass_phase[p]); p++)
+		for (p = 0;
+		     p < PASS_PHASES && strcmp(c->key[PHASE], pass_phase[p]);
+		     p++)
 			;
 		if (p < PASS_PHASES && !config->phase[p]) {
 			config->phase[p] = c;
@@ -122,8 +128,8 @@ static int config_init(struct config *config, const struct cell *cell, const str
 		for (p = 0; config->phase[p]; p++)
 			;
 		say("note: %s %s (%s), %s bytes: `pass` has no phase %s: no cost, no break-even",
-		    cell->key[PROVIDER], cell->key[METHOD], cell->key[BACKING], cell->key[SIZE],
-		    pass_phase[p]);
+		    cell->key[PROVIDER], cell->key[METHOD], cell->key[BACKING],
+		    cell->key[SIZE], pass_phase[p]);
 		return 0;
 	}
 	return pair_phases(config) ?: 1;
@@ -148,21 +154,26 @@ static const char *key(const struct config *config, enum key k)
 /* By what competitors have in common, so that they stand together */
 static int compare_fields(const struct config *x, const struct config *y)
 {
+	static const enum key keys[] = { PROVIDER, CACHE, THREADS, UNIT };
+	unsigned int i;
 	int d;
 
-	d = strcmp(key(x, PROVIDER), key(y, PROVIDER)) ?: strcmp(key(x, CACHE), key(y, CACHE))
-		?: strcmp(key(x, THREADS), key(y, THREADS)) ?: strcmp(key(x, UNIT), key(y, UNIT));
-	if (d)
-		return d;
-	return (x->cell->size > y->cell->size) - (x->cell->size < y->cell->size);
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		d = strcmp(key(x, keys[i]), key(y, keys[i]));
+		if (d)
+			return d;
+	}
+	return (x->cell->size > y->cell->size) -
+	       (x->cell->size < y->cell->size);
 }
 
 static int compare_configs(const void *a, const void *b)
 {
 	const struct config *x = a, *y = b;
+	int d = compare_fields(x, y);
 
 	/* The cells are in order already */
-	return compare_fields(x, y) ?: (x->cell > y->cell) - (x->cell < y->cell);
+	return d ? d : (x->cell > y->cell) - (x->cell < y->cell);
 }
 
 static int configs_read(struct configs *configs, const struct cells *cells)
@@ -174,12 +185,15 @@ static int configs_read(struct configs *configs, const struct cells *cells)
 	memset(configs, 0, sizeof(*configs));
 	for (; cell < all; cell = end) {
 		for (end = cell + 1; end < all; end++) {
-			for (i = 0; i < PHASE && !strcmp(cell->key[i], end->key[i]); i++)
+			for (i = 0;
+			     i < PHASE && !strcmp(cell->key[i], end->key[i]);
+			     i++)
 				;
 			if (i < PHASE)
 				break;
 		}
-		p = grow(configs->config, configs->n, &configs->room, sizeof(*configs->config));
+		p = grow(configs->config, configs->n, &configs->room,
+			 sizeof(*configs->config));
 		if (!p)
 			return out_of_memory();
 		configs->config = p;
@@ -189,7 +203,8 @@ static int configs_read(struct configs *configs, const struct cells *cells)
 		if (ret < 0)
 			return ret;
 	}
-	qsort(configs->config, configs->n, sizeof(*configs->config), compare_configs);
+	qsort(configs->config, configs->n, sizeof(*configs->config),
+	      compare_configs);
 	return 0;
 }
 
@@ -209,7 +224,8 @@ static bool is_copy(const struct config *config)
 }
 
 /* `read` among map's competitors: of the same backing if it has that */
-static const struct config *find_copy(const struct configs *configs, const struct config *map)
+static const struct config *find_copy(const struct configs *configs,
+				      const struct config *map)
 {
 	const struct config *c, *copy = NULL;
 
@@ -220,8 +236,8 @@ static const struct config *find_copy(const struct configs *configs, const struc
 	return copy;
 }
 
-static int estimate_breakeven(const struct config *map, const struct config *copy,
-			      struct estimate *k)
+static int estimate_breakeven(const struct config *map,
+			      const struct config *copy, struct estimate *k)
 {
 	size_t i, j = 0, n = 0;
 	double *v;
@@ -252,7 +268,8 @@ static unsigned long e2e_uses(const char *metric)
 }
 
 /* Predicted by the phases against measured end to end, per use, paired by block */
-static int print_e2e(FILE *f, const struct config *map, const struct cell *e2e, unsigned long k)
+static int print_e2e(FILE *f, const struct config *map, const struct cell *e2e,
+		     unsigned long k)
 {
 	struct estimate predicted, measured, ratio;
 	size_t i, j = 0, n = 0, room = map->n + 1;
@@ -266,7 +283,8 @@ static int print_e2e(FILE *f, const struct config *map, const struct cell *e2e, 
 	m = v + room;
 	r = v + 2 * room;
 	for (i = 0; i < map->n; i++) {
-		while (j < e2e->blocks && compare_blocks(&e2e->block[j], map->id[i]) < 0)
+		while (j < e2e->blocks &&
+		       compare_blocks(&e2e->block[j], map->id[i]) < 0)
 			j++;
 		b = &e2e->block[j];
 		if (j == e2e->blocks)
@@ -291,11 +309,12 @@ static int print_e2e(FILE *f, const struct config *map, const struct cell *e2e, 
 	return 0;
 }
 
-static void print_mapping(FILE *f, const struct config *map, const struct config *copy,
-			  const struct estimate *k)
+static void print_mapping(FILE *f, const struct config *map,
+			  const struct config *copy, const struct estimate *k)
 {
-	fprintf(f, "%s,%s,%s,%s,%s,%s,%s,%zu", key(map, SIZE), key(map, PROVIDER), key(map, METHOD),
-		key(map, BACKING), key(copy, METHOD), key(copy, BACKING), key(map, UNIT), k->n);
+	fprintf(f, "%s,%s,%s,%s,%s,%s,%s,%zu", key(map, SIZE),
+		key(map, PROVIDER), key(map, METHOD), key(map, BACKING),
+		key(copy, METHOD), key(copy, BACKING), key(map, UNIT), k->n);
 	/* Uses are whole */
 	print_figure(f, ceil(k->median));
 	print_figure(f, ceil(k->low));
@@ -303,7 +322,8 @@ static void print_mapping(FILE *f, const struct config *map, const struct config
 }
 
 /* A row per end-to-end metric, or one without */
-static int print_breakeven(FILE *f, const struct configs *configs, const struct config *map)
+static int print_breakeven(FILE *f, const struct configs *configs,
+			   const struct config *map)
 {
 	const struct config *copy = find_copy(configs, map);
 	const struct cell *c;
@@ -314,7 +334,8 @@ static int print_breakeven(FILE *f, const struct configs *configs, const struct 
 
 	if (!copy) {
 		say("note: %s %s (%s), %s bytes: no read of that size to break even with",
-		    key(map, PROVIDER), key(map, METHOD), key(map, BACKING), key(map, SIZE));
+		    key(map, PROVIDER), key(map, METHOD), key(map, BACKING),
+		    key(map, SIZE));
 		return 0;
 	}
 	ret = estimate_breakeven(map, copy, &k);
@@ -373,7 +394,8 @@ static const char *standing(const struct config *config)
 	return NULL;
 }
 
-static int estimate_cost(const struct config *config, double uses, struct estimate *cost)
+static int estimate_cost(const struct config *config, double uses,
+			 struct estimate *cost)
 {
 	double *v;
 	size_t i;
@@ -388,7 +410,8 @@ static int estimate_cost(const struct config *config, double uses, struct estima
 	return 0;
 }
 
-static int estimate_ratio(const struct config *config, const struct config *best, double uses,
+static int estimate_ratio(const struct config *config,
+			  const struct config *best, double uses,
 			  struct estimate *ratio)
 {
 	size_t i, j = 0, n = 0;
@@ -408,7 +431,8 @@ static int estimate_ratio(const struct config *config, const struct config *best
 	return 0;
 }
 
-static const char *verdict(const struct config *config, const struct config *best,
+static const char *verdict(const struct config *config,
+			   const struct config *best,
 			   const struct estimate *ratio)
 {
 	if (standing(config))
@@ -421,8 +445,8 @@ static const char *verdict(const struct config *config, const struct config *bes
 }
 
 /* What is doubtful about any of the phases */
-static void print_flags(FILE *f, const struct cells *cells, const struct config *config,
-			bool incomplete)
+static void print_flags(FILE *f, const struct cells *cells,
+			const struct config *config, bool incomplete)
 {
 	struct cell all = { .blocks = config->n };
 	unsigned int p;
@@ -434,7 +458,8 @@ static void print_flags(FILE *f, const struct cells *cells, const struct config 
 
 /* One size, one number of uses: the competitors from first to end */
 static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
-		      const struct config *first, const struct config *end, double uses)
+		      const struct config *first, const struct config *end,
+		      double uses)
 {
 	const struct config *c, *best = NULL;
 	struct estimate cost, ratio;
@@ -451,12 +476,14 @@ static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
 		}
 	}
 	for (c = first; c < end; c++) {
-		ret = estimate_cost(c, uses, &cost) ?: estimate_ratio(c, best, uses, &ratio);
+		ret = estimate_cost(c, uses, &cost) ?:
+			      estimate_ratio(c, best, uses, &ratio);
 		if (ret)
 			return ret;
-		fprintf(f, "%s,%s,%s,%s,%s,%s,%g,%s,%zu", key(c, SIZE), key(c, PROVIDER),
-			key(c, METHOD), key(c, BACKING), key(c, CACHE), key(c, THREADS), uses,
-			key(c, UNIT), cost.n);
+		fprintf(f, "%s,%s,%s,%s,%s,%s,%g,%s,%zu", key(c, SIZE),
+			key(c, PROVIDER), key(c, METHOD), key(c, BACKING),
+			key(c, CACHE), key(c, THREADS), uses, key(c, UNIT),
+			cost.n);
 		print_figure(f, cost.median);
 		print_figure(f, cost.low);
 		print_figure(f, cost.high);
@@ -485,10 +512,12 @@ static int write_cost(const struct configs *configs, const struct cells *cells,
 	      "cost,cost_low,cost_high,ratio,ratio_low,ratio_high,verdict,flags\n",
 	      out.f);
 	for (first = configs->config; first < all; first = end) {
-		for (end = first + 1; end < all && !compare_fields(first, end); end++)
+		for (end = first + 1; end < all && !compare_fields(first, end);
+		     end++)
 			;
 		for (u = 0; u < ARRAY_SIZE(cost_uses); u++) {
-			ret = print_cost(out.f, cells, run, first, end, cost_uses[u]);
+			ret = print_cost(out.f, cells, run, first, end,
+					 cost_uses[u]);
 			if (ret) {
 				out_abort(&out);
 				return ret;
@@ -505,7 +534,8 @@ int write_costs(const struct cells *cells, const struct run *run)
 
 	ret = configs_read(&configs, cells);
 	if (!ret)
-		ret = write_breakeven(&configs, run) ?: write_cost(&configs, cells, run);
+		ret = write_breakeven(&configs, run) ?:
+			      write_cost(&configs, cells, run);
 	configs_free(&configs);
 	return ret;
 }

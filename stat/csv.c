@@ -38,7 +38,8 @@ static int next_line(struct csv *csv, char **line)
 		memmove(csv->buf, text, csv->end - csv->start);
 		csv->end -= csv->start;
 		csv->start = 0;
-		got = read(csv->fd, csv->buf + csv->end, sizeof(csv->buf) - csv->end);
+		got = read(csv->fd, csv->buf + csv->end,
+			   sizeof(csv->buf) - csv->end);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0) {
@@ -53,12 +54,15 @@ static int next_line(struct csv *csv, char **line)
 		return 0;
 	csv->line++;
 	if (!newline && csv->partial) {
-		say("%s:%lu: note: unfinished last line ignored", csv->path, csv->line);
+		say("%s:%lu: note: unfinished last line ignored", csv->path,
+		    csv->line);
 		csv->start = csv->end;
 		return 0;
 	}
 	if (!newline)
-		return malformed(csv, "last line has no newline: the file was cut short");
+		return malformed(
+			csv,
+			"last line has no newline: the file was cut short");
 	if (newline - text >= CSV_LINE_MAX)
 		return malformed(csv, "line too long");
 	if (memchr(text, '\0', newline - text))
@@ -103,11 +107,13 @@ static int read_header(struct csv *csv)
 		return malformed(csv, "too many columns");
 
 	for (i = 0; csv->want[i]; i++) {
-		for (j = 0; j < csv->columns && strcmp(csv->field[j], csv->want[i]); j++)
+		for (j = 0;
+		     j < csv->columns && strcmp(csv->field[j], csv->want[i]);
+		     j++)
 			;
 		if (j == csv->columns) {
-			say("%s:%lu: no column '%s' in the header", csv->path, csv->line,
-			    csv->want[i]);
+			say("%s:%lu: no column '%s' in the header", csv->path,
+			    csv->line, csv->want[i]);
 			return -EINVAL;
 		}
 		csv->col[i] = j;
@@ -115,7 +121,8 @@ static int read_header(struct csv *csv)
 	return 0;
 }
 
-int csv_open(struct csv *csv, const char *path, bool partial, const char *const *want)
+int csv_open(struct csv *csv, const char *path, bool partial,
+	     const char *const *want)
 {
 	struct stat st;
 	int ret;
@@ -171,8 +178,9 @@ int csv_next(struct csv *csv)
 		return malformed(csv, "quotes are not part of this format");
 	n = split(csv, line);
 	if (n != csv->columns) {
-		say("%s:%lu: expected %u fields, as the header has, got %s%u", csv->path, csv->line,
-		    csv->columns, n > CSV_COLUMNS ? "more than " : "",
+		say("%s:%lu: expected %u fields, as the header has, got %s%u",
+		    csv->path, csv->line, csv->columns,
+		    n > CSV_COLUMNS ? "more than " : "",
 		    n > CSV_COLUMNS ? CSV_COLUMNS : n);
 		return -EINVAL;
 	}
@@ -181,8 +189,8 @@ int csv_next(struct csv *csv)
 
 int csv_error(const struct csv *csv, unsigned int want, const char *expected)
 {
-	say("%s:%lu: %s: expected %s, got '%.80s'", csv->path, csv->line, csv->want[want], expected,
-	    csv_str(csv, want));
+	say("%s:%lu: %s: expected %s, got '%.80s'", csv->path, csv->line,
+	    csv->want[want], expected, csv_str(csv, want));
 	return -EINVAL;
 }
 
@@ -192,7 +200,8 @@ int csv_u64(const struct csv *csv, unsigned int want, uint64_t *value)
 	uint64_t v = 0;
 
 	for (p = text; *p >= '0' && *p <= '9'; p++)
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *p - '0', &v))
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, *p - '0', &v))
 			return csv_error(csv, want, "an integer below 2^64");
 	if (*p || p == text)
 		return csv_error(csv, want, "an integer");
@@ -207,7 +216,8 @@ int csv_f64(const struct csv *csv, unsigned int want, double *value)
 
 	/* strtod() alone would take "nan", "0x1p3" and leading blanks */
 	*value = strtod(text, &end);
-	if (end == text || *end || strspn(text, "0123456789.eE+-") != (size_t)(end - text) ||
+	if (end == text || *end ||
+	    strspn(text, "0123456789.eE+-") != (size_t)(end - text) ||
 	    !isfinite(*value))
 		return csv_error(csv, want, "a finite number");
 	return 0;

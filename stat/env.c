@@ -23,8 +23,10 @@ static int print_object(json_t *object, const char *prefix)
 	char *text;
 	int ret = 0;
 
-	json_object_foreach(object, name, value) {
-		if (asprintf(&text, "%s%s%s", prefix, *prefix ? "." : "", name) < 0)
+	json_object_foreach(object, name, value)
+	{
+		if (asprintf(&text, "%s%s%s", prefix, *prefix ? "." : "",
+			     name) < 0)
 			return out_of_memory();
 		if (json_is_object(value)) {
 			ret = print_object(value, text);
@@ -33,9 +35,12 @@ static int print_object(json_t *object, const char *prefix)
 			print_text(text, true);
 			printf(" | ");
 			free(text);
-			text = json_is_string(value) ?
-				strdup(json_string_value(value)) :
-				json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+			if (json_is_string(value))
+				text = strdup(json_string_value(value));
+			else
+				text = json_dumps(
+					value, JSON_ENCODE_ANY |
+						       JSON_REAL_PRECISION(6));
 			if (!text)
 				return out_of_memory();
 			print_text(text, true);
@@ -91,7 +96,8 @@ static int print_caption(const struct run *run)
 	printf(", Linux %s", *release ? release : "(unknown)");
 	if (strcmp(venue, "icount") && strcmp(venue, "tcg"))
 		printf(", %s", *model ? model : "unknown CPU");
-	if (!strcmp(venue, "native") && *virt && strcmp(virt, "none") && strcmp(virt, "tcg"))
+	if (!strcmp(venue, "native") && *virt && strcmp(virt, "none") &&
+	    strcmp(virt, "tcg"))
 		printf(" (virtual machine: %s)", virt);
 	printf(". Run ");
 	print_text(*id ? id : run->dir, false);
@@ -109,7 +115,8 @@ static void print_warnings(const struct run *run)
 	json_t *warning;
 	size_t i;
 
-	json_array_foreach(run_env(run, "warnings"), i, warning) {
+	json_array_foreach(run_env(run, "warnings"), i, warning)
+	{
 		if (!json_is_string(warning))
 			continue;
 		printf("- ");
@@ -129,7 +136,8 @@ static void print_methods(const struct run *run)
 	size_t i;
 
 	puts("| provider | method | backing | what it is | here |\n|---|---|---|---|---|");
-	json_array_foreach(run_env(run, "methods"), i, method) {
+	json_array_foreach(run_env(run, "methods"), i, method)
+	{
 		printf("| ");
 		print_text(member(method, "provider"), true);
 		printf(" | ");
@@ -179,10 +187,14 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 int cmd_env(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "get", OPT_GET, "PATH", 0, "One value, by its dotted path; empty if unknown", 0 },
-		{ "caption", OPT_CAPTION, NULL, 0, "Venue, kernel, CPU and run id in one line", 0 },
-		{ "warnings", OPT_WARNINGS, NULL, 0, "What changed or never settled", 0 },
-		{ "methods", OPT_METHODS, NULL, 0, "What was available, and why not", 0 },
+		{ "get", OPT_GET, "PATH", 0,
+		  "One value, by its dotted path; empty if unknown", 0 },
+		{ "caption", OPT_CAPTION, NULL, 0,
+		  "Venue, kernel, CPU and run id in one line", 0 },
+		{ "warnings", OPT_WARNINGS, NULL, 0,
+		  "What changed or never settled", 0 },
+		{ "methods", OPT_METHODS, NULL, 0,
+		  "What was available, and why not", 0 },
 		{}
 	};
 	static const struct argp argp = {

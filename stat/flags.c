@@ -10,8 +10,12 @@
 /* More than this much subtracted: the correction is part of the result */
 #define OVERHEAD_PCT 1.0
 
-enum { C_MEASURE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE, C_SIZE, C_PHASE, C_METRIC, C_CHECK,
-       C_VERDICT };
+/* clang-format off */
+enum {
+	C_MEASURE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE, C_SIZE,
+	C_PHASE, C_METRIC, C_CHECK, C_VERDICT
+};
+/* clang-format on */
 
 static const char *const columns[] = {
 	"measure", "provider", "method", "backing", "cache", "size_bytes",
@@ -37,7 +41,8 @@ static uint64_t check_bit(const char *check, bool failed)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(names) - 1 && strcmp(names[i].check, check); i++)
+	for (i = 0; i < ARRAY_SIZE(names) - 1 && strcmp(names[i].check, check);
+	     i++)
 		;
 	return 1ULL << (2 * i + !failed);
 }
@@ -50,7 +55,8 @@ static bool covers(const char *check, const char *cell)
 
 static void flag_cells(struct cells *cells, const struct csv *csv, uint64_t bit)
 {
-	static const enum key keys[] = { MEASURE, PROVIDER, METHOD, BACKING, CACHE, SIZE };
+	static const enum key keys[] = { MEASURE, PROVIDER, METHOD,
+					 BACKING, CACHE,    SIZE };
 	struct cell *cell;
 	unsigned int i;
 
@@ -58,7 +64,8 @@ static void flag_cells(struct cells *cells, const struct csv *csv, uint64_t bit)
 		for (i = 0; i < ARRAY_SIZE(keys); i++)
 			if (strcmp(cell->key[keys[i]], csv_str(csv, i)))
 				break;
-		if (i == ARRAY_SIZE(keys) && covers(csv_str(csv, C_PHASE), cell->key[PHASE]) &&
+		if (i == ARRAY_SIZE(keys) &&
+		    covers(csv_str(csv, C_PHASE), cell->key[PHASE]) &&
 		    covers(csv_str(csv, C_METRIC), cell->key[METRIC]))
 			cell->flags |= bit;
 	}
@@ -74,9 +81,11 @@ static int read_checks(struct cells *cells, struct csv *csv)
 		if (!strcmp(verdict, "pass"))
 			continue;
 		if (strcmp(verdict, "fail") && strcmp(verdict, "unavailable"))
-			return csv_error(csv, C_VERDICT, "pass, fail or unavailable");
+			return csv_error(csv, C_VERDICT,
+					 "pass, fail or unavailable");
 		flag_cells(cells, csv,
-			   check_bit(csv_str(csv, C_CHECK), !strcmp(verdict, "fail")));
+			   check_bit(csv_str(csv, C_CHECK),
+				     !strcmp(verdict, "fail")));
 	}
 	return ret;
 }
@@ -100,7 +109,8 @@ int flags_read(struct cells *cells, const struct run *run)
 		goto out;
 	}
 	if (partial && access(path, F_OK)) {
-		say("%s: note: no checks.csv: every row is flagged 'unchecked'", run->dir);
+		say("%s: note: no checks.csv: every row is flagged 'unchecked'",
+		    run->dir);
 		cells->unchecked = true;
 		ret = 0;
 		goto out;
@@ -116,8 +126,8 @@ out:
 	return ret;
 }
 
-void flags_print(FILE *f, const struct cells *cells, const struct cell *cell, double overhead_pct,
-		 bool incomplete)
+void flags_print(FILE *f, const struct cells *cells, const struct cell *cell,
+		 double overhead_pct, bool incomplete)
 {
 	const char *sep = "";
 	unsigned int i;

@@ -37,7 +37,8 @@ int parse_size(const char *text, uint64_t *bytes)
 		at = strchr(suffix, *end);
 		if (!at || (end[1] && strcmp(end + 1, "iB")))
 			return -EINVAL;
-		if (__builtin_mul_overflow(*bytes, 1ULL << (10 * (at - suffix + 1)), bytes))
+		if (__builtin_mul_overflow(
+			    *bytes, 1ULL << (10 * (at - suffix + 1)), bytes))
 			return -ERANGE;
 	}
 	return 0;
@@ -51,8 +52,9 @@ struct scale {
 
 /* The largest first. Rates and counts are shown as they are. */
 static const struct scale scales[] = {
-	{ "ns", 1e9, 1e-9, "s" },      { "ns", 1e6, 1e-6, "ms" },     { "ns", 1e3, 1e-3, "µs" },
-	{ "s", 1, 1, "s" },	       { "s", 1e-3, 1e3, "ms" },      { "s", 0, 1e6, "µs" },
+	{ "ns", 1e9, 1e-9, "s" },	 { "ns", 1e6, 1e-6, "ms" },
+	{ "ns", 1e3, 1e-3, "µs" },	 { "s", 1, 1, "s" },
+	{ "s", 1e-3, 1e3, "ms" },	 { "s", 0, 1e6, "µs" },
 	{ "insn", 1e9, 1e-9, "G insn" }, { "insn", 1e6, 1e-6, "M insn" },
 	{ "insn", 1e4, 1e-3, "k insn" },
 };
@@ -76,7 +78,8 @@ static int decimals(double value, double width)
 	return digits < 0 ? 0 : digits;
 }
 
-const char *format_estimate(const struct estimate *est, const char *unit, char *buf, size_t size)
+const char *format_estimate(const struct estimate *est, const char *unit,
+			    char *buf, size_t size)
 {
 	double factor = 1, median, low, high;
 	bool whole;
@@ -88,7 +91,8 @@ const char *format_estimate(const struct estimate *est, const char *unit, char *
 		return buf;
 	}
 	for (i = 0; i < ARRAY_SIZE(scales); i++) {
-		if (!strcmp(scales[i].unit, unit) && fabs(est->median) >= scales[i].from) {
+		if (!strcmp(scales[i].unit, unit) &&
+		    fabs(est->median) >= scales[i].from) {
 			factor = scales[i].factor;
 			unit = scales[i].shown;
 			break;
@@ -104,10 +108,11 @@ const char *format_estimate(const struct estimate *est, const char *unit, char *
 
 	/* An exact count needs no interval */
 	if (isnan(low) || (whole && low == high && low == median))
-		snprintf(buf, size, "%.*f%s%s", d, median, *unit ? " " : "", unit);
+		snprintf(buf, size, "%.*f%s%s", d, median, *unit ? " " : "",
+			 unit);
 	else
-		snprintf(buf, size, "%.*f%s%s [%.*f, %.*f]", d, median, *unit ? " " : "", unit, d,
-			 low, d, high);
+		snprintf(buf, size, "%.*f%s%s [%.*f, %.*f]", d, median,
+			 *unit ? " " : "", unit, d, low, d, high);
 	return buf;
 }
 

@@ -17,10 +17,12 @@ static double number(json_t *result, const char *name)
 
 static int print_result(json_t *result)
 {
-	const char *command = json_string_value(json_object_get(result, "command"));
+	const char *command =
+		json_string_value(json_object_get(result, "command"));
 	json_t *times = json_object_get(result, "times"), *time;
 	size_t n = json_array_size(times), i, m = 0;
-	static const char *const plain[] = { "mean", "stddev", "user", "system" };
+	static const char *const plain[] = { "mean", "stddev", "user",
+					     "system" };
 	struct estimate est;
 	char text[128];
 	double *v;
@@ -28,9 +30,11 @@ static int print_result(json_t *result)
 	v = calloc(n + 1, sizeof(*v));
 	if (!v)
 		return out_of_memory();
-	json_array_foreach(times, i, time)
+	for (i = 0; i < n; i++) {
+		time = json_array_get(times, i);
 		if (json_is_number(time))
 			v[m++] = json_number_value(time);
+	}
 	est = estimate_median(v, m);
 	free(v);
 
@@ -38,7 +42,8 @@ static int print_result(json_t *result)
 	print_text(command ?: "?", true);
 	printf(" | %s |", format_estimate(&est, "s", text, sizeof(text)));
 	for (i = 0; i < ARRAY_SIZE(plain); i++) {
-		est = (struct estimate){ .median = number(result, plain[i]), .low = NAN };
+		est = (struct estimate){ .median = number(result, plain[i]),
+					 .low = NAN };
 		printf(" %s |", format_estimate(&est, "s", text, sizeof(text)));
 	}
 	printf(" %zu |\n", m);
@@ -85,7 +90,8 @@ int cmd_hyperfine(int argc, char **argv)
 	}
 	puts("| command | median | mean | std. dev. | user | system | runs |\n"
 	     "|---|---:|---:|---:|---:|---:|---:|");
-	json_array_foreach(results, i, result) {
+	json_array_foreach(results, i, result)
+	{
 		ret = print_result(result);
 		if (ret)
 			break;

@@ -36,16 +36,17 @@ struct csv {
 	bool partial; /* still being written: an unfinished last line is no error */
 	bool eof;
 	unsigned long line;
-	const char *const *want;	/* the columns that the caller asked for */
-	unsigned int col[CSV_COLUMNS];	/* where they are */
-	unsigned int columns;		/* in the header */
+	const char *const *want; /* the columns that the caller asked for */
+	unsigned int col[CSV_COLUMNS]; /* where they are */
+	unsigned int columns; /* in the header */
 	char *field[CSV_COLUMNS];
 	size_t start, end;
 	char buf[2 * CSV_LINE_MAX];
 };
 
-int csv_open(struct csv *csv, const char *path, bool partial, const char *const *want);
-int csv_next(struct csv *csv);	/* 1: a row, 0: end, -errno */
+int csv_open(struct csv *csv, const char *path, bool partial,
+	     const char *const *want);
+int csv_next(struct csv *csv); /* 1: a row, 0: end, -errno */
 void csv_close(struct csv *csv);
 int csv_error(const struct csv *csv, unsigned int want, const char *expected);
 int csv_u64(const struct csv *csv, unsigned int want, uint64_t *value);
@@ -70,7 +71,8 @@ void out_abort(struct out *out);
 
 /* order.c: order statistics */
 struct estimate {
-	double median, low, high, level; /* no interval: low, high, level are NaN */
+	double median;
+	double low, high, level; /* NaN: no interval */
 	size_t n;
 };
 
@@ -108,7 +110,12 @@ char *run_env_text(const struct run *run, const char *path);
 const char *run_venue(const struct run *run);
 
 /* cell.c: samples by configuration and metric */
-enum key { MEASURE, PROVIDER, METHOD, BACKING, CACHE, SIZE, THREADS, PHASE, METRIC, UNIT, KEYS };
+/* clang-format off */
+enum key {
+	MEASURE, PROVIDER, METHOD, BACKING, CACHE, SIZE, THREADS,
+	PHASE, METRIC, UNIT, KEYS
+};
+/* clang-format on */
 extern const char *const key_name[KEYS];
 
 enum { SETUP, FIRST_TOUCH, WARM, TEARDOWN, PASS_PHASES };
@@ -148,8 +155,8 @@ bool is_baseline(const char *method);
 
 /* flags.c: what checks.csv says about a cell */
 int flags_read(struct cells *cells, const struct run *run);
-void flags_print(FILE *f, const struct cells *cells, const struct cell *cell, double overhead_pct,
-		 bool incomplete);
+void flags_print(FILE *f, const struct cells *cells, const struct cell *cell,
+		 double overhead_pct, bool incomplete);
 
 /* cost.c: what the phases of `pass` imply */
 struct pass {
@@ -187,34 +194,26 @@ struct selection {
 	char *list[KEYS]; /* comma-separated values; NULL: any */
 };
 
-#define SELECTION_OPTIONS                                                                     \
-	{ "measure", 'm', "NAME,...", 0, "also: cost (metrics uses_1, ...), breakeven (k, e2e)", 1 }, \
-	{ "provider", 'p', "NAME,...", 0, "k2u, tree", 1 },                                   \
-	{ "method", 'M', "NAME,...", 0, "", 1 },                                              \
-	{ "backing", 'b', "NAME,...", 0, "", 1 },                                             \
-	{ "cache", 'c', "NAME,...", 0, "", 1 },                                               \
-	{ "size", 's', "BYTES,...", 0, "sizes, such as 4096 or 4K", 1 },                      \
-	{ "threads", 't', "N,...", 0, "", 1 },                                                \
-	{ "phase", 'P', "NAME,...", 0, "", 1 },                                               \
-	{ "metric", 'r', "NAME,...", 0, "", 1 },                                              \
-	{ "unit", 'u', "NAME,...", 0, "", 1 }
-
-int selection_parse(struct selection *sel, int opt, char *arg);
+/* --measure=, --provider= ... as a child parser; its input is the selection */
+extern const struct argp selection_argp;
 void selection_free(struct selection *sel);
-int rows_read(struct rows *rows, const struct run *run, const struct selection *sel);
+int rows_read(struct rows *rows, const struct run *run,
+	      const struct selection *sel);
 void rows_free(struct rows *rows);
 /* Place of value in the comma-separated list, -1 if it is not there */
 int list_find(const char *list, const char *value);
 /* Beside a figure whose cells have flags */
 #define FLAG_MARK "†"
 
-const char *row_title(const struct row *row, bool provider, char *buf, size_t size);
+const char *row_title(const struct row *row, bool provider, char *buf,
+		      size_t size);
 
 /* format.c: figures for people */
 const char *format_size(uint64_t bytes, char *buf, size_t size);
 int parse_size(const char *text, uint64_t *bytes);
 /* "1.23 ms [1.20, 1.26]" */
-const char *format_estimate(const struct estimate *est, const char *unit, char *buf, size_t size);
+const char *format_estimate(const struct estimate *est, const char *unit,
+			    char *buf, size_t size);
 /* Text from a file, harmless in a Markdown table and on a terminal */
 void print_text(const char *text, bool markdown);
 

@@ -37,10 +37,14 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 
 	switch (opt) {
 	case ARGP_KEY_ARG:
-		for (i = 0; i < ARRAY_SIZE(commands) && strcmp(commands[i].name, arg); i++)
+		for (i = 0;
+		     i < ARRAY_SIZE(commands) && strcmp(commands[i].name, arg);
+		     i++)
 			;
 		if (i == ARRAY_SIZE(commands))
-			argp_error(state, "no subcommand '%s'; --help lists them", arg);
+			argp_error(state,
+				   "no subcommand '%s'; --help lists them",
+				   arg);
 		call->command = &commands[i];
 		call->argc = state->argc - state->next + 1;
 		call->argv = state->argv + state->next - 1;

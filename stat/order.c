@@ -9,8 +9,9 @@
 #include "k2u-stat.h"
 
 const struct percentile percentiles[PERCENTILES] = {
-	[P50] = { "p50", 500 },	  [P90] = { "p90", 900 },   [P99] = { "p99", 990 },
-	[P999] = { "p999", 999 }, [PMAX] = { "max", 1000 },
+	[P50] = { "p50", 500 },	  [P90] = { "p90", 900 },
+	[P99] = { "p99", 990 },	  [P999] = { "p999", 999 },
+	[PMAX] = { "max", 1000 },
 };
 
 /*
@@ -38,7 +39,9 @@ size_t median_interval_rank(size_t n, double *level)
 
 struct estimate estimate_median(double *v, size_t n)
 {
-	struct estimate est = { .median = NAN, .low = NAN, .high = NAN, .level = NAN, .n = n };
+	struct estimate est = {
+		.median = NAN, .low = NAN, .high = NAN, .level = NAN, .n = n
+	};
 	size_t rank;
 
 	if (!n)
@@ -64,5 +67,6 @@ double percentile(const double *sorted, size_t n, unsigned int which)
 	/* n < 10 / (1 - p), in integers: 1 - 0.9 is not 0.1 */
 	if (n < 10000 / tail)
 		return NAN;
-	return gsl_stats_quantile_from_sorted_data(sorted, 1, n, percentiles[which].per_mille / 1e3);
+	return gsl_stats_quantile_from_sorted_data(
+		sorted, 1, n, percentiles[which].per_mille / 1e3);
 }

@@ -12,14 +12,6 @@
 
 #include "k2u-stat.h"
 
-static const struct {
-	char opt;
-	enum key key;
-} options[] = {
-	{ 'm', MEASURE }, { 'p', PROVIDER }, { 'M', METHOD }, { 'b', BACKING }, { 'c', CACHE },
-	{ 's', SIZE },	  { 't', THREADS },  { 'P', PHASE },  { 'r', METRIC },	{ 'u', UNIT },
-};
-
 /* Sizes as the files have them */
 static char *canonical_sizes(const char *list)
 {
@@ -31,15 +23,18 @@ static char *canonical_sizes(const char *list)
 	f = open_memstream(&out, &len);
 	if (!copy || !f)
 		goto out;
-	for (text = strtok_r(copy, ",", &save); text; text = strtok_r(NULL, ",", &save)) {
+	for (text = strtok_r(copy, ",", &save); text;
+	     text = strtok_r(NULL, ",", &save)) {
 		if (parse_size(text, &bytes)) {
-			say("--size: expected sizes such as 4096 or 4K, got '%s'", text);
+			say("--size: expected sizes such as 4096 or 4K, got '%s'",
+			    text);
 			fclose(f);
 			free(out);
 			free(copy);
 			return NULL;
 		}
-		fprintf(f, "%s%llu", ftell(f) ? "," : "", (unsigned long long)bytes);
+		fprintf(f, "%s%llu", ftell(f) ? "," : "",
+			(unsigned long long)bytes);
 	}
 out:
 	if (f)
@@ -48,21 +43,43 @@ out:
 	return out;
 }
 
-/* -ENOENT: not an option of the selection */
-int selection_parse(struct selection *sel, int opt, char *arg)
+static error_t parse_selection(int opt, char *arg, struct argp_state *state)
 {
-	unsigned int i;
+	/* The selection's options have the number of their key, plus one */
+	enum key key = opt - 1;
+	struct selection *sel = state->input;
 	char **list;
 
-	for (i = 0; i < ARRAY_SIZE(options) && options[i].opt != opt; i++)
-		;
-	if (i == ARRAY_SIZE(options))
-		return -ENOENT;
-	list = &sel->list[options[i].key];
+	if (opt < 1 || opt > KEYS)
+		return ARGP_ERR_UNKNOWN;
+	list = &sel->list[key];
 	free(*list);
-	*list = options[i].key == SIZE ? canonical_sizes(arg) : strdup(arg);
-	return *list ? 0 : -EINVAL;
+	*list = key == SIZE ? canonical_sizes(arg) : strdup(arg);
+	if (!*list)
+		argp_error(state, "--%s: no sense in '%s'",
+			   key == SIZE ? "size" : key_name[key], arg);
+	return 0;
 }
+
+static const struct argp_option selection_options[] = {
+	{ "measure", MEASURE + 1, "NAME,...", 0,
+	  "also cost (metrics uses_1, ...) and breakeven (k, e2e_8, ...)", 0 },
+	{ "provider", PROVIDER + 1, "NAME,...", 0, "k2u, tree", 0 },
+	{ "method", METHOD + 1, "NAME,...", 0, "", 0 },
+	{ "backing", BACKING + 1, "NAME,...", 0, "", 0 },
+	{ "cache", CACHE + 1, "NAME,...", 0, "", 0 },
+	{ "size", SIZE + 1, "BYTES,...", 0, "such as 4096 or 4K", 0 },
+	{ "threads", THREADS + 1, "N,...", 0, "", 0 },
+	{ "phase", PHASE + 1, "NAME,...", 0, "", 0 },
+	{ "metric", METRIC + 1, "NAME,...", 0, "", 0 },
+	{ "unit", UNIT + 1, "NAME,...", 0, "", 0 },
+	{}
+};
+
+const struct argp selection_argp = {
+	.options = selection_options,
+	.parser = parse_selection,
+};
 
 void selection_free(struct selection *sel)
 {
@@ -79,7 +96,8 @@ int list_find(const char *list, const char *value)
 	int i;
 
 	for (i = 0;; i++) {
-		if (!strncmp(list, value, len) && (!list[len] || list[len] == ','))
+		if (!strncmp(list, value, len) &&
+		    (!list[len] || list[len] == ','))
 			return i;
 		list = strchr(list, ',');
 		if (!list)
@@ -99,8 +117,8 @@ static bool selected(const struct selection *sel, const char *const key[KEYS])
 }
 
 /* A selected row with these keys; NULL in *row if it is not */
-static int add_row(struct rows *rows, const struct selection *sel, const char *const key[KEYS],
-		   struct row **row)
+static int add_row(struct rows *rows, const struct selection *sel,
+		   const char *const key[KEYS], struct row **row)
 {
 	size_t len = 0;
 	struct row *r;
@@ -138,7 +156,8 @@ static int set_text(char **text, const char *value)
 	return *text ? 0 : out_of_memory();
 }
 
-static int summary_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
+static int summary_row(struct rows *rows, const struct selection *sel,
+		       const struct csv *csv)
 {
 	enum { BLOCKS = KEYS, SAMPLES, MEDIAN, LOW, HIGH, LEVEL, FLAGS, PCT };
 	const char *key[KEYS];
@@ -152,28 +171,40 @@ static int summary_row(struct rows *rows, const struct selection *sel, const str
 	if (ret || !row)
 		return ret;
 	row->size = size;
-	ret = csv_u64(csv, BLOCKS, &row->blocks) ?: csv_u64(csv, SAMPLES, &row->samples)
-		?: csv_f64(csv, MEDIAN, &row->est.median)
-		?: csv_f64_or_none(csv, LOW, &row->est.low)
-		?: csv_f64_or_none(csv, HIGH, &row->est.high)
-		?: csv_f64_or_none(csv, LEVEL, &row->est.level)
-		?: set_text(&row->flags, csv_str(csv, FLAGS));
+	ret = csv_u64(csv, BLOCKS, &row->blocks)		   ?:
+		      csv_u64(csv, SAMPLES, &row->samples)	   ?:
+		      csv_f64(csv, MEDIAN, &row->est.median)	   ?:
+		      csv_f64_or_none(csv, LOW, &row->est.low)	   ?:
+		      csv_f64_or_none(csv, HIGH, &row->est.high)   ?:
+		      csv_f64_or_none(csv, LEVEL, &row->est.level) ?:
+		      set_text(&row->flags, csv_str(csv, FLAGS));
 	for (i = 0; !ret && i < PERCENTILES; i++)
 		ret = csv_f64_or_none(csv, PCT + i, &row->pct[i]);
 	return ret;
 }
 
-static int cost_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
+static int cost_row(struct rows *rows, const struct selection *sel,
+		    const struct csv *csv)
 {
-	enum { C_SIZE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE, C_THREADS, C_USES, C_UNIT,
-	       C_BLOCKS, C_COST, C_LOW, C_HIGH, C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT, C_FLAGS };
+	/* clang-format off */
+	enum {
+		C_SIZE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE,
+		C_THREADS, C_USES, C_UNIT, C_BLOCKS, C_COST, C_LOW, C_HIGH,
+		C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT, C_FLAGS
+	};
+	/* clang-format on */
 	char metric[64];
 	const char *const key[KEYS] = {
-		[MEASURE] = "cost",		    [PROVIDER] = csv_str(csv, C_PROVIDER),
-		[METHOD] = csv_str(csv, C_METHOD),  [BACKING] = csv_str(csv, C_BACKING),
-		[CACHE] = csv_str(csv, C_CACHE),    [SIZE] = csv_str(csv, C_SIZE),
-		[THREADS] = csv_str(csv, C_THREADS), [PHASE] = "all",
-		[METRIC] = metric,		    [UNIT] = csv_str(csv, C_UNIT),
+		[MEASURE] = "cost",
+		[PROVIDER] = csv_str(csv, C_PROVIDER),
+		[METHOD] = csv_str(csv, C_METHOD),
+		[BACKING] = csv_str(csv, C_BACKING),
+		[CACHE] = csv_str(csv, C_CACHE),
+		[SIZE] = csv_str(csv, C_SIZE),
+		[THREADS] = csv_str(csv, C_THREADS),
+		[PHASE] = "all",
+		[METRIC] = metric,
+		[UNIT] = csv_str(csv, C_UNIT),
 	};
 	double uses;
 	struct row *row;
@@ -181,35 +212,47 @@ static int cost_row(struct rows *rows, const struct selection *sel, const struct
 	int ret;
 
 	snprintf(metric, sizeof(metric), "uses_%s", csv_str(csv, C_USES));
-	ret = csv_u64(csv, C_SIZE, &size) ?: csv_f64_or_none(csv, C_USES, &uses)
-		?: add_row(rows, sel, key, &row);
+	ret = csv_u64(csv, C_SIZE, &size)		  ?:
+		      csv_f64_or_none(csv, C_USES, &uses) ?:
+		      add_row(rows, sel, key, &row);
 	if (ret || !row)
 		return ret;
 	row->size = size;
 	row->uses = uses;
 	row->est.level = NAN;
-	return csv_u64(csv, C_BLOCKS, &row->blocks)
-		?: csv_f64_or_none(csv, C_COST, &row->est.median)
-		?: csv_f64_or_none(csv, C_LOW, &row->est.low)
-		?: csv_f64_or_none(csv, C_HIGH, &row->est.high)
-		?: csv_f64_or_none(csv, C_RATIO, &row->ratio.median)
-		?: csv_f64_or_none(csv, C_RATIO_LOW, &row->ratio.low)
-		?: csv_f64_or_none(csv, C_RATIO_HIGH, &row->ratio.high)
-		?: set_text(&row->verdict, csv_str(csv, C_VERDICT))
-		?: set_text(&row->flags, csv_str(csv, C_FLAGS));
+	return csv_u64(csv, C_BLOCKS, &row->blocks)			    ?:
+		       csv_f64_or_none(csv, C_COST, &row->est.median)	    ?:
+		       csv_f64_or_none(csv, C_LOW, &row->est.low)	    ?:
+		       csv_f64_or_none(csv, C_HIGH, &row->est.high)	    ?:
+		       csv_f64_or_none(csv, C_RATIO, &row->ratio.median)    ?:
+		       csv_f64_or_none(csv, C_RATIO_LOW, &row->ratio.low)   ?:
+		       csv_f64_or_none(csv, C_RATIO_HIGH, &row->ratio.high) ?:
+		       set_text(&row->verdict, csv_str(csv, C_VERDICT))	    ?:
+		       set_text(&row->flags, csv_str(csv, C_FLAGS));
 }
 
-static int breakeven_row(struct rows *rows, const struct selection *sel, const struct csv *csv)
+static int breakeven_row(struct rows *rows, const struct selection *sel,
+			 const struct csv *csv)
 {
-	enum { B_SIZE, B_PROVIDER, B_METHOD, B_BACKING, B_BLOCKS, B_K, B_K_LOW, B_K_HIGH, B_E2E,
-	       B_RATIO, B_RATIO_LOW, B_RATIO_HIGH };
+	/* clang-format off */
+	enum {
+		B_SIZE, B_PROVIDER, B_METHOD, B_BACKING, B_BLOCKS, B_K,
+		B_K_LOW, B_K_HIGH, B_E2E, B_RATIO, B_RATIO_LOW,
+		B_RATIO_HIGH
+	};
+	/* clang-format on */
 	char metric[64] = "k";
 	const char *key[KEYS] = {
-		[MEASURE] = "breakeven",	   [PROVIDER] = csv_str(csv, B_PROVIDER),
-		[METHOD] = csv_str(csv, B_METHOD), [BACKING] = csv_str(csv, B_BACKING),
-		[CACHE] = "",			   [SIZE] = csv_str(csv, B_SIZE),
-		[THREADS] = "",			   [PHASE] = "all",
-		[METRIC] = metric,		   [UNIT] = "uses",
+		[MEASURE] = "breakeven",
+		[PROVIDER] = csv_str(csv, B_PROVIDER),
+		[METHOD] = csv_str(csv, B_METHOD),
+		[BACKING] = csv_str(csv, B_BACKING),
+		[CACHE] = "",
+		[SIZE] = csv_str(csv, B_SIZE),
+		[THREADS] = "",
+		[PHASE] = "all",
+		[METRIC] = metric,
+		[UNIT] = "uses",
 	};
 	const struct row *last = rows->n ? &rows->row[rows->n - 1] : NULL;
 	struct row *row;
@@ -219,18 +262,19 @@ static int breakeven_row(struct rows *rows, const struct selection *sel, const s
 	/* A configuration with several end-to-end metrics has its k in each row */
 	if (last && !strcmp(last->key[PROVIDER], key[PROVIDER]) &&
 	    !strcmp(last->key[METHOD], key[METHOD]) &&
-	    !strcmp(last->key[BACKING], key[BACKING]) && !strcmp(last->key[SIZE], key[SIZE]))
+	    !strcmp(last->key[BACKING], key[BACKING]) &&
+	    !strcmp(last->key[SIZE], key[SIZE]))
 		goto ratio;
 	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, key, &row);
 	if (ret)
 		return ret;
 	if (row) {
 		row->size = size;
-		ret = csv_u64(csv, B_BLOCKS, &row->blocks)
-			?: csv_f64_or_none(csv, B_K, &row->est.median)
-			?: csv_f64_or_none(csv, B_K_LOW, &row->est.low)
-			?: csv_f64_or_none(csv, B_K_HIGH, &row->est.high)
-			?: set_text(&row->flags, "");
+		ret = csv_u64(csv, B_BLOCKS, &row->blocks)		     ?:
+			      csv_f64_or_none(csv, B_K, &row->est.median)    ?:
+			      csv_f64_or_none(csv, B_K_LOW, &row->est.low)   ?:
+			      csv_f64_or_none(csv, B_K_HIGH, &row->est.high) ?:
+			      set_text(&row->flags, "");
 		if (ret)
 			return ret;
 	}
@@ -243,33 +287,43 @@ ratio:
 	if (ret || !row)
 		return ret;
 	row->size = size;
-	return csv_u64(csv, B_BLOCKS, &row->blocks)
-		?: csv_f64_or_none(csv, B_RATIO, &row->est.median)
-		?: csv_f64_or_none(csv, B_RATIO_LOW, &row->est.low)
-		?: csv_f64_or_none(csv, B_RATIO_HIGH, &row->est.high)
-		?: set_text(&row->flags, "");
+	return csv_u64(csv, B_BLOCKS, &row->blocks)			  ?:
+		       csv_f64_or_none(csv, B_RATIO, &row->est.median)	  ?:
+		       csv_f64_or_none(csv, B_RATIO_LOW, &row->est.low)	  ?:
+		       csv_f64_or_none(csv, B_RATIO_HIGH, &row->est.high) ?:
+		       set_text(&row->flags, "");
 }
 
 static const struct source {
 	const char *measure; /* NULL: any other */
 	const char *file;
-	int (*row)(struct rows *rows, const struct selection *sel, const struct csv *csv);
+	int (*row)(struct rows *rows, const struct selection *sel,
+		   const struct csv *csv);
 	const char *const columns[24];
 } sources[] = {
-	{ "cost", "cost.csv", cost_row,
-	  { "size_bytes", "provider", "method", "backing", "cache", "threads", "uses", "unit",
-	    "blocks", "cost", "cost_low", "cost_high", "ratio", "ratio_low", "ratio_high",
-	    "verdict", "flags" } },
-	{ "breakeven", "breakeven.csv", breakeven_row,
-	  { "size_bytes", "provider", "method", "backing", "blocks", "k_median", "k_low", "k_high",
-	    "e2e_k", "ratio", "ratio_low", "ratio_high" } },
-	{ NULL, "summary.csv", summary_row,
-	  { "measure", "provider", "method", "backing", "cache", "size_bytes", "threads", "phase",
-	    "metric", "unit", "blocks", "n", "median", "ci_low", "ci_high", "ci_level", "flags",
-	    "p50", "p90", "p99", "p999", "max" } },
+	{ "cost",
+	  "cost.csv",
+	  cost_row,
+	  { "size_bytes", "provider", "method", "backing", "cache", "threads",
+	    "uses", "unit", "blocks", "cost", "cost_low", "cost_high", "ratio",
+	    "ratio_low", "ratio_high", "verdict", "flags" } },
+	{ "breakeven",
+	  "breakeven.csv",
+	  breakeven_row,
+	  { "size_bytes", "provider", "method", "backing", "blocks", "k_median",
+	    "k_low", "k_high", "e2e_k", "ratio", "ratio_low", "ratio_high" } },
+	{ NULL,
+	  "summary.csv",
+	  summary_row,
+	  { "measure",	  "provider", "method", "backing", "cache",
+	    "size_bytes", "threads",  "phase",	"metric",  "unit",
+	    "blocks",	  "n",	      "median", "ci_low",  "ci_high",
+	    "ci_level",	  "flags",    "p50",	"p90",	   "p99",
+	    "p999",	  "max" } },
 };
 
-int rows_read(struct rows *rows, const struct run *run, const struct selection *sel)
+int rows_read(struct rows *rows, const struct run *run,
+	      const struct selection *sel)
 {
 	const struct source *source = sources;
 	struct csv *csv;
@@ -277,8 +331,8 @@ int rows_read(struct rows *rows, const struct run *run, const struct selection *
 	int ret;
 
 	memset(rows, 0, sizeof(*rows));
-	while (source->measure &&
-	       (!sel->list[MEASURE] || strcmp(sel->list[MEASURE], source->measure)))
+	while (source->measure && (!sel->list[MEASURE] ||
+				   strcmp(sel->list[MEASURE], source->measure)))
 		source++;
 
 	csv = malloc(sizeof(*csv));
@@ -288,7 +342,8 @@ int rows_read(struct rows *rows, const struct run *run, const struct selection *
 		goto out;
 	}
 	if (access(path, F_OK)) {
-		say("%s: not there: run 'k2u-stat summarize %s' first", path, run->dir);
+		say("%s: not there: run 'k2u-stat summarize %s' first", path,
+		    run->dir);
 		ret = -ENOENT;
 		goto out;
 	}
@@ -322,7 +377,8 @@ void rows_free(struct rows *rows)
 	memset(rows, 0, sizeof(*rows));
 }
 
-const char *row_title(const struct row *row, bool provider, char *buf, size_t size)
+const char *row_title(const struct row *row, bool provider, char *buf,
+		      size_t size)
 {
 	snprintf(buf, size, "%s%s%s%s%s%s", provider ? row->key[PROVIDER] : "",
 		 provider ? " " : "", row->key[METHOD],

@@ -35,7 +35,8 @@ static int read_env(struct run *run, const char *path)
 		return 0;
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		ret = fd < 0 ? -errno : -EINVAL;
-		say("%s: cannot be read: %s", path, fd < 0 ? strerror(errno) : "not a regular file");
+		say("%s: cannot be read: %s", path,
+		    fd < 0 ? strerror(errno) : "not a regular file");
 		if (fd >= 0)
 			close(fd);
 		return ret;
@@ -52,7 +53,8 @@ static int read_env(struct run *run, const char *path)
 	}
 	schema = json_object_get(run->env, "schema");
 	if (!json_is_integer(schema) || json_integer_value(schema) != SCHEMA) {
-		say("%s: schema: expected %d: made by another version of k2u-bench", path, SCHEMA);
+		say("%s: schema: expected %d: made by another version of k2u-bench",
+		    path, SCHEMA);
 		return -EINVAL;
 	}
 	return 0;
@@ -126,7 +128,8 @@ char *run_env_text(const struct run *run, const char *path)
 	if (json_is_string(at))
 		text = strdup(json_string_value(at));
 	else
-		text = json_dumps(at, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
+		text = json_dumps(at, JSON_ENCODE_ANY | JSON_COMPACT |
+					      JSON_REAL_PRECISION(6));
 	/* It is shown on terminals and in charts */
 	for (p = text; p && *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)

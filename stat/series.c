@@ -11,8 +11,10 @@
 enum axis { X_SIZE, X_THREADS, X_PERCENTILE };
 enum print { DATA, TITLES, SIZES, BLOCKS, SAMPLES, MAX };
 
-static const char *const axes[] = { "size_bytes", "threads", "percentile", NULL };
-static const char *const prints[] = { "data", "titles", "sizes", "blocks", "samples", "max", NULL };
+static const char *const axes[] = { "size_bytes", "threads", "percentile",
+				    NULL };
+static const char *const prints[] = { "data",	 "titles", "sizes", "blocks",
+				      "samples", "max",	   NULL };
 
 struct args {
 	const char *dir;
@@ -23,12 +25,14 @@ struct args {
 };
 
 /* The same but for what is on the x axis */
-static bool same_series(const struct row *a, const struct row *b, enum axis axis)
+static bool same_series(const struct row *a, const struct row *b,
+			enum axis axis)
 {
 	int i;
 
 	for (i = 0; i < KEYS; i++) {
-		if ((i == SIZE && axis == X_SIZE) || (i == THREADS && axis == X_THREADS))
+		if ((i == SIZE && axis == X_SIZE) ||
+		    (i == THREADS && axis == X_THREADS))
 			continue;
 		if (strcmp(a->key[i], b->key[i]))
 			return false;
@@ -43,15 +47,16 @@ static void print_point(const struct row *row, enum axis axis)
 	int i;
 
 	if (axis != X_PERCENTILE) {
-		printf("%s %.10g %.10g %.10g\n", row->key[axis == X_SIZE ? SIZE : THREADS],
-		       est->median, isnan(est->low) ? est->median : est->low,
+		printf("%s %.10g %.10g %.10g\n",
+		       row->key[axis == X_SIZE ? SIZE : THREADS], est->median,
+		       isnan(est->low) ? est->median : est->low,
 		       isnan(est->high) ? est->median : est->high);
 		return;
 	}
 	for (i = 0; i < PERCENTILES; i++)
 		if (!isnan(row->pct[i]))
-			printf("%d %.10g %.10g %.10g \"%s\"\n", i, row->pct[i], row->pct[i],
-			       row->pct[i], percentiles[i].name);
+			printf("%d %.10g %.10g %.10g \"%s\"\n", i, row->pct[i],
+			       row->pct[i], row->pct[i], percentiles[i].name);
 }
 
 static void print_data(const struct rows *rows, const struct args *args)
@@ -67,10 +72,11 @@ static void print_data(const struct rows *rows, const struct args *args)
 	for (i = 0; i < rows->n; i++) {
 		if (done[i])
 			continue;
-		printf("\"%s\"\n",
-		       row_title(&rows->row[i], args->provider, title, sizeof(title)));
+		printf("\"%s\"\n", row_title(&rows->row[i], args->provider,
+					     title, sizeof(title)));
 		for (j = i; j < rows->n; j++) {
-			if (done[j] || !same_series(&rows->row[i], &rows->row[j], args->axis))
+			if (done[j] || !same_series(&rows->row[i],
+						    &rows->row[j], args->axis))
 				continue;
 			done[j] = true;
 			print_point(&rows->row[j], args->axis);
@@ -89,8 +95,9 @@ static void print_titles(const struct rows *rows, const struct args *args)
 	for (i = 0; i < rows->n; i++) {
 		row_title(&rows->row[i], args->provider, title, sizeof(title));
 		for (j = 0; j < i; j++)
-			if (!strcmp(title, row_title(&rows->row[j], args->provider, other,
-						     sizeof(other))))
+			if (!strcmp(title,
+				    row_title(&rows->row[j], args->provider,
+					      other, sizeof(other))))
 				break;
 		if (j == i)
 			printf("\"%s\" ", title);
@@ -140,7 +147,8 @@ static void print_count(const struct rows *rows, bool samples)
 	else if (low == high)
 		printf("%llu\n", (unsigned long long)low);
 	else
-		printf("%llu to %llu\n", (unsigned long long)low, (unsigned long long)high);
+		printf("%llu to %llu\n", (unsigned long long)low,
+		       (unsigned long long)high);
 }
 
 /* How far an axis must reach */
@@ -166,18 +174,25 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 	int i;
 
 	switch (opt) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->sel;
+		return 0;
 	case OPT_X:
 		i = find_name(axes, arg);
 		if (i < 0)
-			argp_error(state, "--x: size_bytes, threads or percentile, not '%s'", arg);
+			argp_error(
+				state,
+				"--x: size_bytes, threads or percentile, not '%s'",
+				arg);
 		args->axis = i;
 		return 0;
 	case OPT_PRINT:
 		i = find_name(prints, arg);
 		if (i < 0)
-			argp_error(state,
-				   "--print: data, titles, sizes, blocks, samples or max, not '%s'",
-				   arg);
+			argp_error(
+				state,
+				"--print: data, titles, sizes, blocks, samples or max, not '%s'",
+				arg);
 		args->print = i;
 		return 0;
 	case OPT_SHORT:
@@ -186,18 +201,12 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 	}
 	if (opt == ARGP_KEY_ARG || opt == ARGP_KEY_END)
 		return parse_run(arg, state, &args->dir);
-	switch (selection_parse(&args->sel, opt, arg)) {
-	case 0:
-		return 0;
-	case -ENOENT:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return EINVAL;
+	return ARGP_ERR_UNKNOWN;
 }
 
 static const struct argp_option options[] = {
-	SELECTION_OPTIONS,
-	{ "x", OPT_X, "KEY", 0, "size_bytes (default), threads or percentile", 2 },
+	{ "x", OPT_X, "KEY", 0, "size_bytes (default), threads or percentile",
+	  2 },
 	{ "print", OPT_PRINT, "WHAT", 0,
 	  "data (default), or of the same cells the titles, the sizes, "
 	  "the least and most blocks or samples, or the largest finite value",
@@ -208,7 +217,11 @@ static const struct argp_option options[] = {
 
 int cmd_series(int argc, char **argv)
 {
+	static const struct argp_child children[] = {
+		{ &selection_argp, 0, "Which cells:", 0 }, {}
+	};
 	static const struct argp argp = {
+		.children = children,
 		.options = options,
 		.parser = parse,
 		.args_doc = "RUN",

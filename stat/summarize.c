@@ -27,7 +27,8 @@ static void print_optional(FILE *f, double v)
 		fprintf(f, ",%.10g", v);
 }
 
-static int write_cell(FILE *f, const struct cells *cells, struct cell *cell, bool incomplete)
+static int write_cell(FILE *f, const struct cells *cells, struct cell *cell,
+		      bool incomplete)
 {
 	double *medians, overhead_pct;
 	struct estimate est;
@@ -46,12 +47,14 @@ static int write_cell(FILE *f, const struct cells *cells, struct cell *cell, boo
 
 	overhead_pct = cell->overhead / cell->n;
 	if (overhead_pct != 0)
-		overhead_pct = est.median ? fabs(100 * overhead_pct / est.median) : INFINITY;
+		overhead_pct = est.median ?
+				       fabs(100 * overhead_pct / est.median) :
+				       INFINITY;
 
 	for (i = 0; i < KEYS; i++)
 		fprintf(f, "%s%s", i ? "," : "", cell->key[i]);
-	fprintf(f, ",%llu,%zu,%zu,%.10g", (unsigned long long)count_boots(cell), cell->blocks,
-		cell->n, est.median);
+	fprintf(f, ",%llu,%zu,%zu,%.10g", (unsigned long long)count_boots(cell),
+		cell->blocks, cell->n, est.median);
 	print_optional(f, est.low);
 	print_optional(f, est.high);
 	if (isnan(est.level))
@@ -128,7 +131,9 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 		*ret = *ret ?: err;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which run? Give a directory that holds samples.csv");
+		argp_error(
+			state,
+			"which run? Give a directory that holds samples.csv");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;

@@ -12,7 +12,8 @@ enum format { MARKDOWN, TEXT, DAT };
 enum across { BY_SIZE, BY_METRIC, BY_PERCENTILE };
 
 static const char *const formats[] = { "md", "text", "dat", NULL };
-static const char *const acrosses[] = { "size_bytes", "metric", "percentile", NULL };
+static const char *const acrosses[] = { "size_bytes", "metric", "percentile",
+					NULL };
 
 struct args {
 	const char *dir;
@@ -27,7 +28,7 @@ struct table {
 	const struct rows *rows;
 	const struct row **line, **head; /* the first of each line and column */
 	size_t lines, heads;
-	bool sizes;	 /* lines differ in size */
+	bool sizes; /* lines differ in size */
 	bool one_metric; /* columns differ in phase only */
 };
 
@@ -40,12 +41,14 @@ static bool is_across(const struct args *args, int key)
 	return false;
 }
 
-static bool same(const struct args *args, const struct row *a, const struct row *b, bool across)
+static bool same(const struct args *args, const struct row *a,
+		 const struct row *b, bool across)
 {
 	int i;
 
 	for (i = 0; i < KEYS; i++)
-		if (is_across(args, i) == across && strcmp(a->key[i], b->key[i]))
+		if (is_across(args, i) == across &&
+		    strcmp(a->key[i], b->key[i]))
 			return false;
 	return true;
 }
@@ -65,7 +68,8 @@ static int head_rank(const struct args *args, const struct row *row)
 
 static int compare_heads(const void *a, const void *b, void *arg)
 {
-	const struct row *x = *(const struct row **)a, *y = *(const struct row **)b;
+	const struct row *x = *(const struct row **)a,
+			 *y = *(const struct row **)b;
 	const struct args *args = arg;
 	int d = head_rank(args, x) - head_rank(args, y);
 
@@ -86,16 +90,21 @@ static int lay_out(struct table *table)
 		return out_of_memory();
 	table->one_metric = true;
 	for (row = rows->row; row < rows->row + rows->n; row++) {
-		for (i = 0; i < table->lines && !same(table->args, row, table->line[i], false); i++)
+		for (i = 0; i < table->lines &&
+			    !same(table->args, row, table->line[i], false);
+		     i++)
 			;
 		if (i == table->lines)
 			table->line[table->lines++] = row;
-		for (i = 0; i < table->heads && !same(table->args, row, table->head[i], true); i++)
+		for (i = 0; i < table->heads &&
+			    !same(table->args, row, table->head[i], true);
+		     i++)
 			;
 		if (i == table->heads)
 			table->head[table->heads++] = row;
 		table->sizes |= row->size != rows->row[0].size;
-		table->one_metric &= !strcmp(row->key[METRIC], rows->row[0].key[METRIC]);
+		table->one_metric &=
+			!strcmp(row->key[METRIC], rows->row[0].key[METRIC]);
 	}
 	table->sizes &= table->args->across != BY_SIZE;
 	qsort_r(table->head, table->heads, sizeof(*table->head), compare_heads,
@@ -103,18 +112,21 @@ static int lay_out(struct table *table)
 	return 0;
 }
 
-static const struct row *find_row(const struct table *table, size_t line, size_t head)
+static const struct row *find_row(const struct table *table, size_t line,
+				  size_t head)
 {
 	const struct row *row;
 
-	for (row = table->rows->row; row < table->rows->row + table->rows->n; row++)
+	for (row = table->rows->row; row < table->rows->row + table->rows->n;
+	     row++)
 		if (same(table->args, row, table->line[line], false) &&
 		    same(table->args, row, table->head[head], true))
 			return row;
 	return NULL;
 }
 
-static const char *head_name(const struct table *table, size_t head, char *buf, size_t size)
+static const char *head_name(const struct table *table, size_t head, char *buf,
+			     size_t size)
 {
 	const struct row *row = table->head[head];
 
@@ -129,18 +141,20 @@ static const char *head_name(const struct table *table, size_t head, char *buf, 
 	else if (!strncmp(row->key[METRIC], "e2e_", 4))
 		snprintf(buf, size, "%s uses", row->key[METRIC] + 4);
 	else
-		snprintf(buf, size, "%s", row->key[table->one_metric ? PHASE : METRIC]);
+		snprintf(buf, size, "%s",
+			 row->key[table->one_metric ? PHASE : METRIC]);
 	return buf;
 }
 
 static size_t columns(const struct table *table)
 {
-	return table->args->across == BY_PERCENTILE ? PERCENTILES : table->heads;
+	return table->args->across == BY_PERCENTILE ? PERCENTILES :
+						      table->heads;
 }
 
 /* Column 0 is the line's title, 1 its size if they differ */
-static const char *cell_text(const struct table *table, size_t line, size_t col, char *buf,
-			     size_t size)
+static const char *cell_text(const struct table *table, size_t line, size_t col,
+			     char *buf, size_t size)
 {
 	const struct row *row = line ? table->line[line - 1] : NULL;
 	struct estimate est = { .low = NAN, .high = NAN };
@@ -184,14 +198,16 @@ static size_t width(const char *text)
 static void print_people(const struct table *table)
 {
 	bool markdown = table->args->format == MARKDOWN;
-	size_t cols = columns(table) + 1 + table->sizes, line, col, w[cols], len;
+	size_t cols = columns(table) + 1 + table->sizes, line, col, w[cols],
+	       len;
 	const char *text;
 	char buf[256];
 
 	for (col = 0; col < cols; col++) {
 		w[col] = 3;
 		for (line = 0; line <= table->lines; line++) {
-			len = width(cell_text(table, line, col, buf, sizeof(buf)));
+			len = width(
+				cell_text(table, line, col, buf, sizeof(buf)));
 			w[col] = len > w[col] ? len : w[col];
 		}
 	}
@@ -229,8 +245,9 @@ static void print_dat(const struct table *table)
 	char buf[256];
 
 	for (line = 0; line < table->lines; line++) {
-		printf("\"%s\"", row_title(table->line[line], table->args->provider, buf,
-					   sizeof(buf)));
+		printf("\"%s\"",
+		       row_title(table->line[line], table->args->provider, buf,
+				 sizeof(buf)));
 		for (col = 0; col < table->heads; col++) {
 			row = find_row(table, line, col);
 			if (!row) {
@@ -254,17 +271,23 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 	int i;
 
 	switch (opt) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->sel;
+		return 0;
 	case OPT_FORMAT:
 		i = find_name(formats, arg);
 		if (i < 0)
-			argp_error(state, "--format: md, text or dat, not '%s'", arg);
+			argp_error(state, "--format: md, text or dat, not '%s'",
+				   arg);
 		args->format = i;
 		return 0;
 	case OPT_COLS:
 		i = find_name(acrosses, arg);
 		if (i < 0)
-			argp_error(state, "--cols: size_bytes, metric or percentile, not '%s'",
-				   arg);
+			argp_error(
+				state,
+				"--cols: size_bytes, metric or percentile, not '%s'",
+				arg);
 		args->across = i;
 		return 0;
 	case OPT_SHORT:
@@ -273,26 +296,25 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 	}
 	if (opt == ARGP_KEY_ARG || opt == ARGP_KEY_END)
 		return parse_run(arg, state, &args->dir);
-	switch (selection_parse(&args->sel, opt, arg)) {
-	case 0:
-		return 0;
-	case -ENOENT:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return EINVAL;
+	return ARGP_ERR_UNKNOWN;
 }
 
 static const struct argp_option options[] = {
-	SELECTION_OPTIONS,
-	{ "cols", OPT_COLS, "KEY", 0, "size_bytes (default), metric (or phase) or percentile", 2 },
-	{ "format", OPT_FORMAT, "NAME", 0, "text (default), md, or dat (for gnuplot)", 2 },
+	{ "cols", OPT_COLS, "KEY", 0,
+	  "size_bytes (default), metric (or phase) or percentile", 2 },
+	{ "format", OPT_FORMAT, "NAME", 0,
+	  "text (default), md, or dat (for gnuplot)", 2 },
 	{ "short", OPT_SHORT, NULL, 0, "Titles without the provider", 2 },
 	{}
 };
 
 int cmd_table(int argc, char **argv)
 {
+	static const struct argp_child children[] = {
+		{ &selection_argp, 0, "Which cells:", 0 }, {}
+	};
 	static const struct argp argp = {
+		.children = children,
 		.options = options,
 		.parser = parse,
 		.args_doc = "RUN",
