@@ -167,12 +167,14 @@ table() {
 folded() {
 	table "$@" >"$tmp/folded"
 	[ -s "$tmp/folded" ] || return 0
-	printf '<details><summary>%s</summary>\n' "$2"
+	# Markdown ends where HTML begins
+	printf '<details><summary>%s</summary>\n' "$(printf '%s' "$2" | tr -d '`')"
 	sed 1d "$tmp/folded"
 	printf '</details>\n\n'
 }
 
 section_throughput() {
+	has "$1" --measure=throughput "--method=$METHODS,anon" || return 0
 	printf '### Throughput\n\n'
 	for provider in k2u tree; do
 		chart "$1" throughput "$provider" "Throughput against size, $provider"

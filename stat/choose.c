@@ -42,6 +42,7 @@ static void print_cell(const struct rows *rows, const struct row *best)
 {
 	const struct row *row, *next = NULL;
 	char title[256], text[128];
+	unsigned int rivals = 0;
 	int d;
 
 	printf(" **%s** %s%s", row_title(best, false, title, sizeof(title)),
@@ -49,10 +50,18 @@ static void print_cell(const struct rows *rows, const struct row *best)
 	       *best->flags ? " " FLAG_MARK : "");
 	print_others(rows, best, "equal", "<br>not told apart: ");
 	print_others(rows, best, "undecided", "<br>too few blocks to tell: ");
-	for (row = rows->row; row < rows->row + rows->n; row++)
-		if (same_field(row, best) && !strcmp(row->verdict, "dearer") &&
+	for (row = rows->row; row < rows->row + rows->n; row++) {
+		if (!same_field(row, best))
+			continue;
+		rivals += !strcmp(row->verdict, "equal") ||
+			  !strcmp(row->verdict, "undecided") ||
+			  !strcmp(row->verdict, "dearer");
+		if (!strcmp(row->verdict, "dearer") &&
 		    (!next || row->ratio.median < next->ratio.median))
 			next = row;
+	}
+	if (!rivals)
+		printf("<br>nothing measured to compare it with");
 	if (next) {
 		d = next->ratio.median < 10 ? 2 : 0;
 		printf("<br>next: %s ×%.*f [%.*f, %.*f]",

@@ -148,7 +148,7 @@ static void print_methods(const struct run *run)
 		print_text(member(method, "via"), true);
 		printf(" | ");
 		if (json_is_true(json_object_get(method, "available"))) {
-			printf("measured");
+			printf("available");
 		} else {
 			printf("unavailable: ");
 			print_text(member(method, "reason"), true);
