@@ -24,7 +24,9 @@
 /* One CPU (default: the last that we may use), memory on its node */
 int env_place(struct options *o, char *why, size_t len)
 {
+	struct bitmask *mems;
 	cpu_set_t allowed, one;
+	bool ours;
 	int cpu;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed))
@@ -50,16 +52,18 @@ int env_place(struct options *o, char *why, size_t len)
 	}
 	if (o->node < 0)
 		o->node = numa_node_of_cpu(o->cpu);
-	if (o->node > numa_max_node() || !numa_bitmask_isbitset(numa_get_mems_allowed(), o->node)) {
-		snprintf(why, len, "node %d is not there, or not ours to use (numactl --show)", o->node);
-		return -EINVAL;
+	mems = numa_get_mems_allowed();
+	ours = o->node <= numa_max_node() && numa_bitmask_isbitset(mems, o->node);
+	if (ours) {
+		numa_bitmask_clearall(mems);
+		numa_bitmask_setbit(mems, o->node);
+		numa_set_membind(mems);
 	}
-	struct bitmask *mask = numa_allocate_nodemask();
-
-	numa_bitmask_setbit(mask, o->node);
-	numa_set_membind(mask);
-	numa_free_nodemask(mask);
-	return 0;
+	numa_bitmask_free(mems);
+	if (ours)
+		return 0;
+	snprintf(why, len, "node %d is not there, or not ours to use (numactl --show)", o->node);
+	return -EINVAL;
 }
 
 /* ---- facts ---- */

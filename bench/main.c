@@ -2,6 +2,7 @@
 /* main.c - k2u-bench: the command line, and the only exit. */
 #include <argp.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +284,7 @@ static int run(struct run *r)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);	/* EPIPE is reported as any other failure */
+	mallopt(M_MMAP_MAX, 0);		/* no mappings that come and go beside those under test */
 	thp_allow(false);
 	r->rng.state = r->opt.seed;
 	status = emit_open(&r->emit, r->opt.out, r->opt.stream) ? output_failed(r) : measure(r);

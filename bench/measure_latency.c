@@ -5,7 +5,7 @@
 
 #include "bench.h"
 
-#define BUFFER		(64 * KIB)	/* that is read, opened, mapped one operation at a time */
+#define BUFFER		(64 * KIB)	/* that is read, mapped one operation at a time */
 #define LINE		64		/* a cache line, on every machine that this runs on or half of one */
 #define CHASE		1024		/* loads per turn of the timed loop */
 #define SINGLES		10000		/* operations timed one by one: enough for p99.9 */
@@ -282,11 +282,12 @@ static int sample_map_svc(struct cell *c, uint64_t n, struct reading *out)
 	return 0;
 }
 
-/* Allocators alternate between two states: a turn in each */
+/* Allocators work in bulk at every so-many-th page: average over some turns */
 static uint64_t fixed_turns(const struct run *r, uint64_t size)
 {
-	return 2;
+	return size < MIB ? 4 : 2;
 }
+
 
 static const struct probe probe_map = {
 	.access	= K2U_ACCESS_MAP,
@@ -312,7 +313,7 @@ static const struct probe probe_map_svc = {
 	.fixed	= fixed_svc,
 };
 
-/* ---- open, close ---- */
+/* ---- open, close: of a buffer of one page, what every object costs ---- */
 
 #define OPEN_BATCH	16
 
@@ -379,6 +380,11 @@ static int sample_open_svc(struct cell *c, uint64_t n, struct reading *out)
 	return err;
 }
 
+static uint64_t fixed_opens(const struct run *r, uint64_t size)
+{
+	return 8;
+}
+
 static const struct probe probe_open = {
 	.access	= K2U_ACCESS_BOTH,
 	.flags	= PROBE_OPEN | PROBE_SETTLE,
@@ -387,7 +393,7 @@ static const struct probe probe_open = {
 		[CLOSE]	= { "close", "close", UNIT_TIME },
 	},
 	.sample	= sample_open,
-	.fixed	= fixed_turns,
+	.fixed	= fixed_opens,
 };
 
 static const struct probe probe_open_svc = {
@@ -424,5 +430,5 @@ int measure_latency(struct run *r)
 	nr = plan_sizes(r, v);
 	for (i = 0; i < nr && !err; i++)
 		err = group_add(r, "latency", v[i], v[i], maps, 1 + (o->native && v[i] == BUFFER));
-	return err ? err : group_add(r, "latency", BUFFER, BUFFER, opens, 1 + (o->native && !o->quick));
+	return err ? err : group_add(r, "latency", page_bytes(), page_bytes(), opens, 1 + (o->native && !o->quick));
 }
