@@ -5,12 +5,16 @@
  */
 #include "bench.h"
 
-/* As many as 4 MiB (under icount: 1 MiB) hold, but 1 to MAX_BATCH */
+/*
+ * As many as 4 MiB hold, but 1 to MAX_BATCH. Under icount so few that a sample
+ * ends before the next timer tick (4 million instructions with HZ=250), which
+ * would run the callbacks by which RCU frees what the sample left.
+ */
 unsigned int batch_uses(const struct run *r, uint64_t size)
 {
-	uint64_t k = (r->opt.icount ? MIB : 4 * MIB) / size;
+	uint64_t k = (r->opt.icount ? 256 * KIB : 4 * MIB) / size, max = r->opt.icount ? 16 : MAX_BATCH;
 
-	return k < 1 ? 1 : k > MAX_BATCH ? MAX_BATCH : k;
+	return k < 1 ? 1 : k > max ? max : k;
 }
 
 void batch_init(struct batch *b, struct cell *c)

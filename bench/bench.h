@@ -278,7 +278,7 @@ const char *env_hypervisor(const char *signature);
 #define PROBE_SINGLE	(1u << 3)	/* n readings of one operation each */
 #define PROBE_COUNT	(1u << 4)	/* n is 1 */
 #define PROBE_OPEN	(1u << 5)	/* only for sources that are opened */
-#define PROBE_SETTLE	(1u << 6)	/* icount: a turn that is not recorded before each sample */
+#define PROBE_SETTLE	(1u << 6)	/* icount: as many turns that are not recorded before each sample */
 
 enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS };
 

@@ -285,7 +285,7 @@ static int sample_map_svc(struct cell *c, uint64_t n, struct reading *out)
 /* Allocators work in bulk at every so-many-th page: average over some turns */
 static uint64_t fixed_turns(const struct run *r, uint64_t size)
 {
-	return size < MIB ? 4 : 2;
+	return size < MIB ? 4 : 1;
 }
 
 
@@ -382,7 +382,7 @@ static int sample_open_svc(struct cell *c, uint64_t n, struct reading *out)
 
 static uint64_t fixed_opens(const struct run *r, uint64_t size)
 {
-	return 8;
+	return 2;
 }
 
 static const struct probe probe_open = {

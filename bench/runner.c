@@ -148,9 +148,9 @@ static void sample_row(struct cell *c, const struct metric *m, const struct read
  * Where the clock counts instructions, what others left behind is most of the
  * noise: timer ticks, RCU callbacks, the state of slabs and per-CPU lists. The
  * sleep, which an emulated clock skips, lets the former run and begins a new
- * tick; a first turn that is not recorded settles the latter.
+ * tick; as many turns that are not recorded settle the latter.
  */
-static int settle(struct state *st, struct cell *c)
+static int settle(struct state *st, struct cell *c, uint64_t n)
 {
 	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
 	int err;
@@ -161,7 +161,7 @@ static int settle(struct state *st, struct cell *c)
 	/* The shape of the tree of mappings is a matter of its history: begin it anew */
 	arena_end();
 	err = arena_begin(c->buf->size, batch_uses(c->run, c->buf->size));
-	return err ? err : c->probe->sample(c, 1, st->out);
+	return err ? err : c->probe->sample(c, n, st->out);
 }
 
 static int cell_sample(struct state *st, struct cell *c, uint64_t n)
@@ -171,7 +171,7 @@ static int cell_sample(struct state *st, struct cell *c, uint64_t n)
 
 	thp_allow(c->src->flags & SOURCE_HUGE);
 	if (st->run->opt.icount)
-		err = settle(st, c);
+		err = settle(st, c, n);
 	memset(st->out, 0, nr_metrics(c->probe) * per * sizeof(*st->out));
 	if (!err)
 		err = c->probe->sample(c, n, st->out);
