@@ -7,7 +7,7 @@ total = '--measure=cost --metric=uses_1 '
 
 sizes = about('sizes', own.total)
 if (words(sizes) == 0) { exit message 'phases: not in this run' }
-titles = about('titles', own.total).about('titles', anon.total)
+titles = about('titles', own.total)
 rows = words(titles)
 
 set label 1 'Cost of getting and consuming the bytes once, by phase: '.provider_name
@@ -41,6 +41,11 @@ bar(l) = place(strcol(1), titles) + l * 0.36
 panels = words(sizes) < 3 ? words(sizes) : 3
 pick(p) = word(sizes, panels == 3 && p == 1 ? (words(sizes) + 1) / 2 : p == 0 ? 1 : words(sizes))
 
+# A tick step of 1, 2 or 5 times a power of ten: four to eight ticks
+power(v) = 10**floor(log10(v))
+step(top) = (part = top / 4.0, part / power(part) < 2 ? power(part) : \
+	part / power(part) < 5 ? 2 * power(part) : 5 * power(part))
+
 set multiplot
 do for [p = 0:panels - 1] {
 	at = '--size='.pick(p).' '
@@ -49,24 +54,20 @@ do for [p = 0:panels - 1] {
 	set title size_text(pick(p) + 0)
 	set ytics scale 0 ('' 1)
 	do for [i = 1:rows] { set ytics add (p ? '' : word(titles, i) i) }
-	d = divisor(about('max', own.total.at) + 0)
+	top = about('max', own.total.at) + 0
+	d = divisor(top)
 	set xlabel divided(d)
-	who_all = 'own'.(about('blocks', anon.total.at) eq '0' ? '' : ' anon')
-	data(who) = table((who eq 'own' ? own : anon).phases.at)
-	plot for [who in who_all] data(who) \
-			using (0):(0):(0):($2 / d):(bar(-1)):(bar(1)) with boxxy ls 1, \
-		for [who in who_all] data(who) \
-			using (0):(0):($2 / d):(($2 + $5 - consume($5, $8)) / d):(bar(-1)):(bar(1)) \
+	set xtics step(top / d)
+	bars = table(own.phases.at)
+	plot bars using (0):(0):(0):($2 / d):(bar(-1)):(bar(1)) with boxxy ls 1, \
+		bars using (0):(0):($2 / d):(($2 + $5 - consume($5, $8)) / d):(bar(-1)):(bar(1)) \
 			with boxxy ls 2, \
-		for [who in who_all] data(who) \
-			using (0):(0):(($2 + $5 - consume($5, $8)) / d):(($2 + $5) / d):(bar(-1)):(bar(1)) \
+		bars using (0):(0):(($2 + $5 - consume($5, $8)) / d):(($2 + $5) / d):(bar(-1)):(bar(1)) \
 			with boxxy ls 3, \
-		for [who in who_all] data(who) \
-			using (0):(0):(($2 + $5) / d):(($2 + $5 + $11) / d):(bar(-1)):(bar(1)) \
+		bars using (0):(0):(($2 + $5) / d):(($2 + $5 + $11) / d):(bar(-1)):(bar(1)) \
 			with boxxy ls 4, \
-		for [who in who_all] table((who eq 'own' ? own : anon).total.at.'--cols=metric ') \
-			using ($2 / d):(bar(0)):($3 / d):($4 / d) \
-			with xerrorbars lc rgb 'black' lw 1.2 ps 0
+		table(own.total.at.'--cols=metric ') using ($2 / d):(bar(0)):($3 / d):($4 / d) \
+			with xerrorbars lc rgb 'black' lw 1.2 pt 0
 	unset label
 	unset object
 }

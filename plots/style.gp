@@ -22,10 +22,15 @@ anon = '--provider=tree --method=anon '
 counted = run('--get=venue') eq 'icount'
 
 if (env('K2U_TERM') eq 'svg') {
+	# Its sizes are pixels, those of PNG points
 	set terminal svg size 900,500 dynamic noenhanced background '#ffffff' \
-		font 'DejaVu Sans,Verdana,sans-serif,12'
+		font 'DejaVu Sans,Verdana,sans-serif,12.5'
+	heading_font = ',17'
+	small_font = ',12'
 } else {
 	set terminal pngcairo size 900,500 noenhanced font 'DejaVu Sans,9.5'
+	heading_font = ',13'
+	small_font = ',9'
 }
 set output env('K2U_OUT')
 
@@ -87,10 +92,10 @@ place(t, list) = (found = 0, sum [i = 1:words(list)] (word(list, i) eq t ? (foun
 provider_name = provider eq 'k2u' ? 'k2u.ko' : 'in-tree facilities'
 
 # The heading, and under the chart where its figures come from
-set label 1 '' at screen 0.012, 0.955 left font ',13'
-set label 2 run('--caption') at screen 0.012, 0.062 left font ',9' tc rgb '#333333'
-set label 3 '' at screen 0.012, 0.025 left font ',9' tc rgb '#333333'
-set label 4 '' at screen 0.012, 0.099 left font ',9' tc rgb '#AA3300'
+set label 1 '' at screen 0.012, 0.955 left font heading_font
+set label 2 run('--caption') at screen 0.012, 0.062 left font small_font tc rgb '#333333'
+set label 3 '' at screen 0.012, 0.025 left font small_font tc rgb '#333333'
+set label 4 '' at screen 0.012, 0.099 left font small_font tc rgb '#AA3300'
 interval(n) = 'Median of '.n.' block medians; bars: distribution-free interval of it, 95 % or more, within this boot.'
 no_copies = 'Copies: string instructions are counted per iteration here, so `read` says nothing about hardware.'
 

@@ -63,7 +63,9 @@ static void print_cell(const struct rows *rows, const struct row *best)
 	if (!rivals)
 		printf("<br>nothing measured to compare it with");
 	if (next) {
-		d = next->ratio.median < 10 ? 2 : 0;
+		d = next->ratio.median < 1.1 ? 3 :
+		    next->ratio.median < 10  ? 2 :
+					       0;
 		printf("<br>next: %s ×%.*f [%.*f, %.*f]",
 		       row_title(next, false, title, sizeof(title)), d,
 		       next->ratio.median, d, next->ratio.low, d,
