@@ -30,7 +30,9 @@ expect() {
 	if [ -z "$2" ]; then
 		ok "$1"
 	else
-		printf '%s\n' "$2" | not_ok "$1"
+		not_ok "$1" <<-END
+			$2
+		END
 	fi
 }
 

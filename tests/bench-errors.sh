@@ -1,0 +1,222 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# What make bench does when something is wrong: a message that names it, an exit
+# status that is not 0, the samples kept, nothing left behind.
+#
+#	tests/bench-errors.sh	TAP on stdout; exit status 1 if a test failed
+# shellcheck disable=SC2317 # functions that until_true calls
+set -eu
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$top/scripts/lib.sh"
+tap_name=bench-errors
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+
+KERNEL=6.1
+# Seconds until something that must happen is given up
+PATIENCE=240
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-errors.XXXXXX")
+trap 'rm -rf -- "$tmp"' EXIT
+trap 'exit 130' INT TERM
+chmod 755 "$tmp"
+
+# A copy: a run that succeeds by mistake must not replace REPORT.md. Its path
+# has a space.
+tree="$tmp/a copy"
+mkdir "$tree" "$tmp/tmp" "$tmp/out"
+tar --create --directory="$top" --exclude=./.git --exclude='./results/*/*' --exclude=./build/check \
+	--exclude=./build/native . | tar --extract --directory="$tree" --no-same-owner
+chmod 1777 "$tmp/tmp"
+cd -- "$tree"
+
+# left_behind: processes, mounts, the module, temporary files of the last run
+left_behind() {
+	for process in /proc/[0-9]*; do
+		# What a run starts has its TMPDIR; this script has not
+		if grep -qsxzF "TMPDIR=$tmp/tmp" "$process/environ"; then
+			printf 'process: %s\n' "$(grep -sao '[[:print:]]*' "$process/cmdline" | tr '\n' ' ')"
+		fi
+	done
+	grep -F "$tmp" /proc/mounts || :
+	[ ! -e /sys/module/k2u ] || echo "the module is loaded"
+	ls -A "$tmp/tmp"
+}
+
+# verdict NAME PATTERN: of the run whose $status and $tmp/log are there
+verdict() {
+	{
+		[ "$status" -ne 0 ] || echo "exit status 0"
+		grep -qE "$2" "$tmp/log" || {
+			echo "no message like: $2; but:"
+			tail -n 5 "$tmp/log"
+		}
+		left_behind
+	} >"$tmp/wrong" 2>&1
+	expect "$1" "$(cat "$tmp/wrong")"
+}
+
+# fails NAME PATTERN VARIABLE=VALUE...: make bench with these settings
+fails() {
+	name=$1
+	pattern=$2
+	shift 2
+	status=0
+	TMPDIR="$tmp/tmp" timeout --foreground 120 make bench "$@" >"$tmp/log" 2>&1 </dev/null || status=$?
+	verdict "$name" "$pattern"
+}
+
+# as_nobody COMMAND...
+as_nobody() {
+	if is_root; then
+		setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+	else
+		"$@"
+	fi
+}
+
+# ---- settings ----
+
+fails 'an unknown method' "METHODS: no 'nosuch'; there are: .*read" METHODS=read,nosuch "OUT=$tmp/out/run"
+fails 'an unknown measure' "MEASURES: no 'nosuch'; there are: .*latency" MEASURES=nosuch "OUT=$tmp/out/run"
+fails 'a bad size' "SIZES: '4Q' is no size" SIZES=4K,4Q "OUT=$tmp/out/run"
+fails 'an unknown venue' 'VENUE=moon: use auto, native or vm' VENUE=moon "OUT=$tmp/out/run"
+fails 'an unknown kernel' "KERNEL: no '9.9'; there are: .*6.12" KERNEL=9.9 "OUT=$tmp/out/run"
+fails 'a bad seed' 'SEED=x: use a decimal number' SEED=x "OUT=$tmp/out/run"
+expect 'no directory is left by these' "$(ls -A "$tmp/out")"
+
+# ---- OUT ----
+
+: >"$tmp/out/file"
+fails 'a file in the way of OUT' 'cannot create .*/out/file/run: Not a directory' "OUT=$tmp/out/file/run"
+fails 'OUT exists' 'exists already' "OUT=$tmp/out"
+mkdir "$tmp/out/closed"
+chmod 555 "$tmp/out/closed"
+status=0
+OUT="$tmp/out/closed/run" TMPDIR="$tmp/tmp" as_nobody scripts/bench.sh >"$tmp/log" 2>&1 </dev/null || status=$?
+verdict 'OUT may not be written' 'cannot create .*/closed/run: Permission denied'
+
+# ---- tools, headers ----
+
+# A PATH without gnuplot and without a package tool
+mkdir "$tmp/bin"
+printf '%s\n' "$PATH" | tr : '\n' | while read -r dir; do
+	for file in "$dir"/*; do
+		case ${file##*/} in gnuplot* | apt-get | '*') continue ;; esac
+		[ -e "$tmp/bin/${file##*/}" ] || ln -s "$file" "$tmp/bin/${file##*/}"
+	done
+done
+status=0
+OUT="$tmp/out/run" TMPDIR="$tmp/tmp" PATH="$tmp/bin" scripts/bench.sh >"$tmp/log" 2>&1 </dev/null || status=$?
+verdict 'gnuplot is missing' 'missing: gnuplot-nox'
+if have apt-get; then
+	ln -s "$(command -v apt-get)" "$tmp/bin/apt-get"
+	status=0
+	OUT="$tmp/tmp/run" TMPDIR="$tmp/tmp" PATH="$tmp/bin" as_nobody scripts/bench.sh \
+		>"$tmp/log" 2>&1 </dev/null || status=$?
+	verdict 'gnuplot is missing, and this is not root' 'as root, run: apt-get update && apt-get install .*gnuplot-nox'
+fi
+# Which reason comes first depends on this machine
+fails 'a kernel without headers' \
+	'VENUE=native: .*(no kernel headers in /nowhere.*KDIR=|CONFIG_MODULES|needs root|locked down|sig_enforce|switched off)' \
+	VENUE=native KDIR=/nowhere "OUT=$tmp/out/run"
+expect 'none of these measured anything' "$(find "$tmp/out" -mindepth 1 ! -name file ! -name closed)"
+
+# ---- in the middle ----
+
+# start VARIABLE=VALUE...: make bench in a session of its own, with $pid
+start() {
+	TMPDIR="$tmp/tmp" env --default-signal=INT setsid make bench QUICK=0 "KERNEL=$KERNEL" "$@" \
+		>"$tmp/log" 2>&1 </dev/null &
+	pid=$!
+}
+
+# until_true COMMAND...: wait for it while the run lasts; status 1 if it ended first
+until_true() {
+	patience=$PATIENCE
+	while ! "$@" 2>/dev/null; do
+		kill -0 "$pid" 2>/dev/null || return 1
+		[ "$patience" -gt 0 ] || return 1
+		patience=$((patience - 1))
+		sleep 1
+	done
+}
+
+# has_samples DIR...: a row was written there
+has_samples() {
+	for dir; do
+		[ ! -e "$dir/samples.csv.partial" ] || [ "$(wc -l <"$dir/samples.csv.partial")" -le 1 ] || return 0
+	done
+	return 1
+}
+
+# kept DIR: rows and an env.json that says incomplete, in it or in DIR-tree
+kept() {
+	cat "$1"/samples.csv* "$1-tree"/samples.csv* 2>/dev/null | grep -qE ',(k2u|tree),' ||
+		echo "no samples are kept in $1 or $1-tree"
+	grep -qsE '"complete": *false' "$1/env.json" "$1-tree/env.json" ||
+		echo "no env.json says that the run is incomplete"
+}
+
+start "OUT=$tmp/out/interrupted"
+until_true has_samples "$tmp/out/interrupted" "$tmp/out/interrupted-tree" || :
+kill -s INT -- "-$pid" 2>>"$tmp/log" || :
+status=0
+wait "$pid" 2>/dev/null || status=$?
+verdict 'Ctrl-C while measuring natively' 'what was measured is in .*interrupted'
+expect 'Ctrl-C while measuring natively: the samples are kept' "$(kept "$tmp/out/interrupted")"
+
+# guest_has_samples: rows have come over the port of the guest
+guest_has_samples() {
+	grep -q "^samples.csv	[a-z]*,k2u," "$tmp"/tmp/k2u-vm.*/port
+}
+status=0
+scripts/kernel.sh "$KERNEL" >/dev/null 2>"$tmp/log" || status=$?
+if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
+	skip 'Ctrl-C while a guest measures' "$(sed -n 's/^unavailable: //p' "$tmp/log")"
+else
+	start VENUE=vm "OUT=$tmp/out/guest"
+	until_true guest_has_samples || :
+	kill -s INT -- "-$pid" 2>>"$tmp/log" || :
+	status=0
+	wait "$pid" 2>/dev/null || status=$?
+	verdict 'Ctrl-C while a guest measures' 'what was measured is in .*/out/guest'
+	expect 'Ctrl-C while a guest measures: the samples are kept' "$(kept "$tmp/out/guest")"
+fi
+
+# ---- a full disk ----
+
+if with_private_mounts true 2>/dev/null; then
+	mkdir "$tmp/disk"
+	status=0
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	TMPDIR="$tmp/tmp" with_private_mounts sh -c '
+		mount -t tmpfs -o size=1m k2u "$1" && OUT="$1/run" exec scripts/bench.sh' sh "$tmp/disk" \
+		>"$tmp/log" 2>&1 </dev/null || status=$?
+	verdict 'too little room for a run' 'KiB left, a run needs'
+
+	status=0
+	# Full as soon as there are samples; what is kept must be seen from within
+	# shellcheck disable=SC2016
+	TMPDIR="$tmp/tmp" QUICK=0 KERNEL="$KERNEL" with_private_mounts sh -c '
+		mount -t tmpfs -o size=32m k2u "$1" || exit 0
+		{
+			while ! grep -qs "^[a-z]*,tree," "$1"/run*/samples.csv.partial; do
+				sleep 0.2
+			done
+			cat /dev/zero >"$1/fill"
+		} 2>/dev/null &
+		status=0
+		OUT="$1/run" scripts/bench.sh || status=$?
+		kill $! 2>/dev/null
+		cat "$1"/run*/samples.csv.partial >"$2"
+		exit "$status"' sh "$tmp/disk" "$tmp/kept" \
+		>"$tmp/log" 2>&1 </dev/null || status=$?
+	verdict 'the disk fills up while measuring' 'No space left on device'
+	expect 'the disk fills up while measuring: the samples are kept' \
+		"$(grep -q ',tree,' "$tmp/kept" || echo 'no rows are kept')"
+else
+	skip 'a full disk' 'no private mounts here: run as root'
+fi
+tap_end

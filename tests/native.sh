@@ -1,0 +1,141 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# make check-native: what README.md tells a user of Debian 12 to do, in a guest
+# that is a whole Debian 12 with its kernel, headers and compiler: a clean copy
+# of HEAD, "make bench QUICK=1", the module loaded and unloaded natively there.
+#
+#	tests/native.sh		TAP on stdout; exit status 1 if a test failed
+#
+# No network in the guest; KVM where it boots this kernel, else emulation with
+# two processors. The run is brought out into build/native.
+# shellcheck disable=SC2317 # functions that traps call
+set -eu
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$top/scripts/lib.sh"
+tap_name=native
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+cd -- "$top"
+
+KERNEL=6.1
+LIMIT_S=1500
+METHODS='read fault pfn vmalloc'
+out=build/native
+
+guest=''
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-native.XXXXXX")
+cleanup() {
+	status=$?
+	trap '' INT TERM
+	[ -z "$guest" ] || kill -TERM "$guest" 2>/dev/null || :
+	wait
+	rm -rf -- "$tmp"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+scripts/deps.sh --for=check-native
+status=0
+# shellcheck disable=SC2046 # package names
+scripts/kernel.sh --system "$KERNEL" git $(scripts/deps.sh --list=bench) >"$tmp/kernel" 2>"$tmp/err" || status=$?
+if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
+	skip "make bench in a whole Debian" "$(sed -n 's/^unavailable: //p' "$tmp/err")"
+	tap_end
+elif [ "$status" -ne 0 ]; then
+	not_ok "a whole Debian can be set up" <"$tmp/err"
+	tap_end
+fi
+
+# The job: a clean copy, and the README's command
+mkdir "$tmp/job"
+if git rev-parse --verify --quiet HEAD >/dev/null 2>&1; then
+	[ -z "$(git status --porcelain --untracked-files=no)" ] ||
+		echo "# note: this tests HEAD; uncommitted changes are not part of it"
+	git clone --quiet --depth=1 "file://$top" "$tmp/job/k2u"
+else
+	mkdir "$tmp/job/k2u"
+	tar --create --exclude=./build --exclude='*.o' --exclude='*.ko' . |
+		tar --extract --directory="$tmp/job/k2u"
+fi
+cat >"$tmp/job/run" <<'END'
+#!/bin/sh
+# Runs as root in the guest; the third disk takes an archive of /job/out
+mkdir /job/out
+cd /job/k2u
+make bench QUICK=1 >/job/out/log 2>&1
+echo "$?" >/job/out/status
+if [ -e /sys/module/k2u ]; then echo yes; else echo no; fi >/job/out/loaded
+dmesg >/job/out/dmesg
+cp -r results REPORT.md /job/out/
+tar -cf /dev/nvme0n3 -C /job/out .
+END
+chmod 755 "$tmp/job/run"
+tar --create --owner=0 --group=0 --file="$tmp/in" --directory="$tmp/job" .
+truncate -s 256M "$tmp/out"
+
+accel='-accel tcg,thread=multi -cpu max'
+if [ "$(scripts/vm.sh --kernel="$KERNEL" --job=probe 2>/dev/null | sed -n 's/^venue=//p')" = kvm ]; then
+	accel='-accel kvm -cpu host'
+fi
+began=$(date +%s)
+# shellcheck disable=SC2086 # options
+setpriv --pdeathsig TERM timeout -k 5 "$LIMIT_S" qemu-system-x86_64 $accel -smp 2 -m 2G \
+	-no-reboot -nodefaults -no-user-config -display none \
+	-kernel "$(field vmlinuz "$tmp/kernel")" \
+	-append 'console=ttyS0 panic=-1 quiet root=/dev/nvme0n1 rw init=/k2u/init' \
+	-chardev "file,id=console,path=$tmp/console" -serial chardev:console \
+	-device nvme,id=nvme,serial=k2u \
+	-drive "if=none,id=system,format=raw,snapshot=on,file=$(field image "$tmp/kernel")" \
+	-drive "if=none,id=in,format=raw,readonly=on,file=$tmp/in" \
+	-drive "if=none,id=out,format=raw,file=$tmp/out" \
+	-device nvme-ns,drive=system,nsid=1 -device nvme-ns,drive=in,nsid=2 \
+	-device nvme-ns,drive=out,nsid=3 </dev/null >"$tmp/qemu" 2>&1 &
+guest=$!
+status=0
+wait "$guest" 2>/dev/null || status=$?
+guest=''
+echo "# the guest ran $(($(date +%s) - began)) s"
+
+rm -rf -- "$out"
+mkdir -p -- "$out"
+if [ "$status" -ne 0 ] || ! tar --extract --file="$tmp/out" --directory="$out" --no-same-owner 2>/dev/null; then
+	[ "$status" -ne 124 ] || echo "it was stopped after $LIMIT_S s" >>"$tmp/qemu"
+	tail -n 20 "$tmp/console" >>"$tmp/qemu"
+	not_ok "the guest does its job (status $status)" <"$tmp/qemu"
+	tap_end
+fi
+ok "the guest does its job"
+
+if [ "$(cat "$out/status")" = 0 ]; then
+	ok "make bench QUICK=1 succeeds"
+else
+	tail -n 30 "$out/log" >"$tmp/err"
+	not_ok "make bench QUICK=1 succeeds (status $(cat "$out/status"))" <"$tmp/err"
+fi
+# There is one run, because the module was loaded natively
+run=$(find "$out/results" -name env.json -exec dirname {} \;)
+expect "there is one run" "$([ "$(printf '%s\n' "$run" | grep -c .)" -eq 1 ] || echo "runs: $run")"
+[ -d "$run" ] || tap_end
+expect "its venue is native, and it is complete" "$(
+	grep -qE '"venue": *"native"' "$run/env.json" || grep '"venue"' "$run/env.json" || echo 'no venue'
+	grep -qE '"complete": *true' "$run/env.json" || echo 'not complete'
+)"
+for method in $METHODS; do
+	expect "summary.csv has method $method of the module" "$(
+		grep -q "^[a-z]*,k2u,$method," "$run/summary.csv" || echo "no row of k2u $method"
+	)"
+done
+expect "no check failed" "$(grep ',fail,' "$run/checks.csv" | head -n 10)"
+expect "REPORT.md is of this run" "$(
+	grep -q "${run##*/}" "$out/REPORT.md" || echo "REPORT.md does not name ${run##*/}"
+)"
+expect "the run has hyperfine.json, dmesg.txt and charts" "$(
+	for name in hyperfine.json dmesg.txt plots; do
+		[ -e "$run/$name" ] || echo "no $name"
+	done
+)"
+expect "the module is unloaded" "$([ "$(cat "$out/loaded")" = no ] || echo 'it is still loaded')"
+expect "the kernel reports no error" "$(grep -E "$K2U_SPLAT" "$out/dmesg" | head -n 10)"
+tap_end
