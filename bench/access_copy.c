@@ -57,9 +57,9 @@ static int copy_teardown(struct use *u)
 }
 
 const struct access_ops access_copy = {
-	.setup		= copy_setup,
-	.get		= copy_get,
-	.consume	= copy_consume,
-	.touch		= copy_get,
-	.teardown	= copy_teardown,
+	.setup = copy_setup,
+	.get = copy_get,
+	.consume = copy_consume,
+	.touch = copy_get,
+	.teardown = copy_teardown,
 };

@@ -10,7 +10,9 @@
 char *map_private(char *at, size_t len)
 {
 	return mmap(at, len, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+		    MAP_PRIVATE | MAP_ANONYMOUS |
+			    (at ? MAP_FIXED_NOREPLACE : 0),
+		    -1, 0);
 }
 
 void use_init(struct use *u, const struct source *s, struct buffer *b)
@@ -68,12 +70,13 @@ static int map_touch(struct use *u)
 
 static int map_teardown(struct use *u)
 {
-	return munmap(u->addr - u->src->head, u->len + u->src->head) ? -errno : 0;
+	return munmap(u->addr - u->src->head, u->len + u->src->head) ? -errno :
+								       0;
 }
 
 const struct access_ops access_map = {
-	.setup		= map_setup,
-	.consume	= map_consume,
-	.touch		= map_touch,
-	.teardown	= map_teardown,
+	.setup = map_setup,
+	.consume = map_consume,
+	.touch = map_touch,
+	.teardown = map_teardown,
 };

@@ -42,9 +42,9 @@ static int null_teardown(struct use *u)
 }
 
 const struct access_ops access_null = {
-	.setup		= null_setup,
-	.get		= null_get,
-	.consume	= null_consume,
-	.touch		= null_touch,
-	.teardown	= null_teardown,
+	.setup = null_setup,
+	.get = null_get,
+	.consume = null_consume,
+	.touch = null_touch,
+	.teardown = null_teardown,
 };

@@ -21,7 +21,9 @@
 #include "bench.h"
 
 #ifndef ARENA_BASE
-#define ARENA_BASE	(1UL << 36)	/* far below libraries and stack, far above the program's own break */
+#define ARENA_BASE \
+	(1UL       \
+	 << 36) /* far below libraries and stack, far above the program's own break */
 #endif
 
 static struct {
@@ -74,7 +76,9 @@ void arena_end(void)
 	for (i = 0; i < arena.slots; i++) {
 		munmap(arena_slot(i) - pmd, page_bytes());
 		if (arena.stride - pmd != arena.size)
-			munmap(arena_slot(i) + arena.stride - pmd - page_bytes(), page_bytes());
+			munmap(arena_slot(i) + arena.stride - pmd -
+				       page_bytes(),
+			       page_bytes());
 	}
 	arena.slots = 0;
 }

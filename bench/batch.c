@@ -12,7 +12,8 @@
  */
 unsigned int batch_uses(const struct run *r, uint64_t size)
 {
-	uint64_t k = (r->opt.icount ? 256 * KIB : 4 * MIB) / size, max = r->opt.icount ? 16 : MAX_BATCH;
+	uint64_t k = (r->opt.icount ? 256 * KIB : 4 * MIB) / size,
+		 max = r->opt.icount ? 16 : MAX_BATCH;
 
 	return k < 1 ? 1 : k > max ? max : k;
 }

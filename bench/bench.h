@@ -27,21 +27,21 @@
 /* A hook has the arguments that all of its kind have */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-#define KIB		(1UL << 10)
-#define MIB		(1UL << 20)
-#define GIB		(1UL << 30)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define KIB (1UL << 10)
+#define MIB (1UL << 20)
+#define GIB (1UL << 30)
 
 /* A copy goes through a buffer of at most this size, which an L2 cache holds */
-#define CHUNK		(128 * KIB)
+#define CHUNK (128 * KIB)
 
 enum {
-	STATUS_OK	= 0,
-	STATUS_CHECK	= 1,	/* contents, a count or a sum was wrong */
-	STATUS_USAGE	= 2,
-	STATUS_NONE	= 3,	/* nothing that was asked for is available */
-	STATUS_OUTPUT	= 4,	/* output could not be written */
-	STATUS_SIGNAL	= 130,
+	STATUS_OK = 0,
+	STATUS_CHECK = 1, /* contents, a count or a sum was wrong */
+	STATUS_USAGE = 2,
+	STATUS_NONE = 3, /* nothing that was asked for is available */
+	STATUS_OUTPUT = 4, /* output could not be written */
+	STATUS_SIGNAL = 130,
 };
 
 /* ---- source.c: sources and their buffers ---- */
@@ -49,14 +49,14 @@ enum {
 struct source;
 
 struct buffer {
-	const struct source *src;	/* of the sources that share it, the first */
+	const struct source *src; /* of the sources that share it, the first */
 	uint64_t size, seed;
-	uint64_t sum;			/* of its words: what consume() must find */
+	uint64_t sum; /* of its words: what consume() must find */
 	int node;
 	int fd;
-	char *hold;			/* the provider's own mapping of it */
+	char *hold; /* the provider's own mapping of it */
 	size_t hold_len;
-	const char *contents;		/* its bytes, for storing and comparing them */
+	const char *contents; /* its bytes, for storing and comparing them */
 };
 
 /*
@@ -64,12 +64,12 @@ struct buffer {
  * what their system call does.
  */
 struct source_ops {
-	/* The buffer. Required, but where the memory is the user's own (anon: none of them) */
-	int (*open)(struct buffer *b);		/* b->fd */
+	/* The buffer. Required, but where the memory is the user's own (anon) */
+	int (*open)(struct buffer *b); /* b->fd */
 	void (*close)(struct buffer *b);
 	/* Optional: b->size bytes of memory, if open() gave none */
 	int (*setup)(struct buffer *b);
-	/* One of them. fill(): the seed's pattern, or what the object can hold (sets sum, contents) */
+	/* One of them. fill(): the pattern, or what it can hold (sets sum, contents) */
 	int (*fill)(struct buffer *b);
 	int (*store)(struct buffer *b, const void *from, size_t len, off_t off);
 	/* Optional: k2u_hash() as the kernel sees the bytes; the provider's own count of faults */
@@ -78,27 +78,35 @@ struct source_ops {
 
 	/* Ways to the bytes, by access: map() at a place or anywhere (NULL), PROT_READ; pread() */
 	char *(*map)(const struct source *s, struct buffer *b, char *at);
-	ssize_t (*copy)(const struct source *s, struct buffer *b, void *to, size_t len, off_t off);
+	ssize_t (*copy)(const struct source *s, struct buffer *b, void *to,
+			size_t len, off_t off);
 	/* Required with map(): faults that touching every page of a fresh mapping takes */
 	uint64_t (*expect)(const struct source *s, uint64_t size);
 	/* Optional: whether this size cannot be had, and why */
-	bool (*refuse)(const struct source *s, uint64_t size, char *why, size_t len);
+	bool (*refuse)(const struct source *s, uint64_t size, char *why,
+		       size_t len);
 };
 
-#define SOURCE_NULL	(1u << 0)	/* hands over no bytes: the floor */
-#define SOURCE_FRESH	(1u << 1)	/* a mapping begins empty: its user writes it */
-#define SOURCE_HUGE	(1u << 2)	/* wants transparent huge pages, which are off for all others */
+/*
+ * NULL	hands over no bytes: the floor
+ * FRESH	a mapping begins empty: its user writes it
+ * HUGE	wants transparent huge pages, which are off for all others
+ */
+#define SOURCE_NULL (1u << 0)
+#define SOURCE_FRESH (1u << 1)
+#define SOURCE_HUGE (1u << 2)
 
 struct source {
 	const char *provider, *method, *backing;
-	unsigned int access;		/* K2U_ACCESS_* */
-	unsigned int flags;		/* SOURCE_* */
-	unsigned int id;		/* provider's own; k2u: enum k2u_method_id */
-	unsigned int store_id;		/* sources of a provider with the same one share a buffer; k2u: K2U_BACKING_* */
-	size_t head;			/* bytes that a mapping has ahead of the data */
+	unsigned int access; /* K2U_ACCESS_* */
+	unsigned int flags; /* SOURCE_* */
+	unsigned int id; /* provider's own; k2u: enum k2u_method_id */
+	/* Sources of a provider with the same one share a buffer; k2u: K2U_BACKING_* */
+	unsigned int store_id;
+	size_t head; /* bytes that a mapping has ahead of the data */
 	const struct source_ops *ops;
-	char via[192];			/* the kernel code that it exercises */
-	char reason[192];		/* why it is not available; empty: it is */
+	char via[192]; /* the kernel code that it exercises */
+	char reason[192]; /* why it is not available; empty: it is */
 };
 
 struct sources {
@@ -112,7 +120,10 @@ void sources_free(struct sources *s);
 const struct source *source_find(const struct sources *s, const char *name);
 json_t *sources_json(const struct sources *s);
 void sources_print(const struct sources *s, FILE *f);
-static inline bool source_available(const struct source *s) { return !s->reason[0]; }
+static inline bool source_available(const struct source *s)
+{
+	return !s->reason[0];
+}
 
 int buffer_open(struct buffer *b);
 int buffer_fill(struct buffer *b);
@@ -145,17 +156,18 @@ struct use {
 	const struct source *src;
 	struct buffer *buf;
 	char *addr;
-	uint64_t len;		/* bytes at addr */
-	uint64_t size;		/* bytes to get */
-	uint64_t sum;		/* that consuming them must give */
-	bool whole;		/* copies: destination of the whole size, not a chunk */
+	uint64_t len; /* bytes at addr */
+	uint64_t size; /* bytes to get */
+	uint64_t sum; /* that consuming them must give */
+	bool whole; /* copies: destination of the whole size, not a chunk */
 };
 
 struct access_ops {
 	int (*setup)(struct use *u, char *at);
-	int (*get)(struct use *u);			/* copies: copy, do not consume */
-	int (*consume)(struct use *u, uint64_t *sum);	/* get the bytes, add their sum */
-	int (*touch)(struct use *u);			/* map: first access to each page */
+	int (*get)(struct use *u); /* copies: copy, do not consume */
+	/* get the bytes, add their sum */
+	int (*consume)(struct use *u, uint64_t *sum);
+	int (*touch)(struct use *u); /* map: first access to each page */
 	int (*teardown)(struct use *u);
 };
 
@@ -184,33 +196,37 @@ uint64_t pattern_hash(uint64_t seed, uint64_t size);
 /* ---- timing.c ---- */
 
 struct timing {
-	double clock;			/* one read of the clock */
-	double loop;			/* one turn of timed_loop() */
-	double residual, residual_low, residual_high;	/* empty operation, both subtracted */
-	double resolution;		/* smallest step of the clock that was seen */
-	bool vdso;			/* it is read without a system call */
+	double clock; /* one read of the clock */
+	double loop; /* one turn of timed_loop() */
+	/* An empty operation, both subtracted: median and its 95 % interval */
+	double residual, residual_low, residual_high;
+	double resolution; /* smallest step of the clock that was seen */
+	bool vdso; /* it is read without a system call */
 };
 
 /* What was measured: elapsed holds `clocks` reads of the clock and `loops` turns */
 struct reading {
 	int64_t elapsed;
-	uint64_t iters;			/* 0: this metric does not apply to the source */
+	uint64_t iters; /* 0: this metric does not apply to the source */
 	uint64_t clocks, loops;
 };
 
 typedef int (*op_fn)(void *arg, uint64_t i);
 
-extern uint64_t (*now)(void);		/* CLOCK_MONOTONIC_RAW; tests replace it */
+extern uint64_t (*now)(void); /* CLOCK_MONOTONIC_RAW; tests replace it */
 int timed_loop(op_fn op, void *arg, uint64_t n, int64_t *elapsed);
 void timing_calibrate(struct timing *t, bool icount);
 double timing_overhead(const struct timing *t, const struct reading *r);
 double timing_value(const struct timing *t, const struct reading *r);
-double timing_rate(const struct timing *t, const struct reading *r, uint64_t bytes);
+double timing_rate(const struct timing *t, const struct reading *r,
+		   uint64_t bytes);
 double median(double *v, unsigned int n);
 
 /* ---- rng.c: the order of blocks ---- */
 
-struct rng { uint64_t state; };
+struct rng {
+	uint64_t state;
+};
 
 uint64_t rng_next(struct rng *r);
 void rng_shuffle(struct rng *r, unsigned int *v, unsigned int n);
@@ -226,28 +242,29 @@ void emit_line(struct emit *e, enum emit_file f, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int emit_flush(struct emit *e);
 int emit_env(struct emit *e, json_t *env);
-int emit_progress(struct emit *e, unsigned int done, unsigned int total, double eta);
+int emit_progress(struct emit *e, unsigned int done, unsigned int total,
+		  double eta);
 int emit_finish(struct emit *e, json_t *env, int status);
 const char *emit_error(const struct emit *e);
 void emit_free(struct emit *e);
 
 /* ---- options ---- */
 
-#define MAX_SIZES	32
-#define MAX_FACTS	32
+#define MAX_SIZES 32
+#define MAX_FACTS 32
 
 struct options {
 	const char *out, *stream, *device, *venue, *run_id;
-	const char *measures, *methods, *providers;	/* comma lists; NULL: all */
+	const char *measures, *methods, *providers; /* comma lists; NULL: all */
 	uint64_t sizes[MAX_SIZES];
 	unsigned int nr_sizes;
-	const char *facts[MAX_FACTS];			/* --env=KEY=VALUE */
+	const char *facts[MAX_FACTS]; /* --env=KEY=VALUE */
 	unsigned int nr_facts;
 	bool quick, icount, native, seeded;
 	uint64_t seed;
 	unsigned int boot, blocks;
 	int cpu, node;
-	char args[512];					/* the command line, for env.json */
+	char args[512]; /* the command line, for env.json */
 };
 
 int parse_size(const char *s, uint64_t *size);
@@ -259,7 +276,7 @@ bool in_list(const char *list, const char *name);
 
 struct env {
 	json_t *root;
-	uint64_t started;		/* now() */
+	uint64_t started; /* now() */
 };
 
 struct run;
@@ -272,13 +289,22 @@ const char *env_hypervisor(const char *signature);
 
 /* ---- runner.c ---- */
 
-#define PROBE_LINEAR	(1u << 0)	/* check time(2N) / time(N) */
-#define PROBE_BYTES	(1u << 1)	/* not for sources without bytes */
-#define PROBE_STORE	(1u << 2)	/* replaces the contents: only where they can be replaced */
-#define PROBE_SINGLE	(1u << 3)	/* n readings of one operation each */
-#define PROBE_COUNT	(1u << 4)	/* n is 1 */
-#define PROBE_OPEN	(1u << 5)	/* only for sources that are opened */
-#define PROBE_SETTLE	(1u << 6)	/* icount: as many turns that are not recorded before each sample */
+/*
+ * LINEAR	check time(2N) / time(N)
+ * BYTES	not for sources without bytes
+ * STORE	replaces the contents: only where they can be replaced
+ * SINGLE	n readings of one operation each
+ * COUNT	counts, does not time: n is 1
+ * OPEN	only for sources that are opened
+ * SETTLE	icount: as many turns that are not recorded before each sample
+ */
+#define PROBE_LINEAR (1u << 0)
+#define PROBE_BYTES (1u << 1)
+#define PROBE_STORE (1u << 2)
+#define PROBE_SINGLE (1u << 3)
+#define PROBE_COUNT (1u << 4)
+#define PROBE_OPEN (1u << 5)
+#define PROBE_SETTLE (1u << 6)
 
 enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS };
 
@@ -287,30 +313,30 @@ struct metric {
 	enum unit unit;
 };
 
-#define MAX_METRICS	8
+#define MAX_METRICS 8
 
 struct cell;
 struct run;
 
 struct probe {
-	unsigned int access;		/* of the sources that it is for: K2U_ACCESS_* */
-	unsigned int flags;		/* PROBE_* */
-	unsigned int k;			/* uses (e2e) */
-	struct metric metric[MAX_METRICS];	/* up to the first without a name */
+	unsigned int access; /* of the sources that it is for: K2U_ACCESS_* */
+	unsigned int flags; /* PROBE_* */
+	unsigned int k; /* uses (e2e) */
+	struct metric metric[MAX_METRICS]; /* up to the first without a name */
 
-	int (*begin)(struct cell *c);	/* optional: before the first sample */
+	int (*begin)(struct cell *c); /* optional: before the first sample */
 	/* required: n batches; out[i] for metric i (PROBE_SINGLE: out[i * n + j]) */
 	int (*sample)(struct cell *c, uint64_t n, struct reading *out);
-	void (*end)(struct cell *c);	/* optional: after the last */
-	int (*finish)(struct cell *c);	/* optional: checks over all samples */
+	void (*end)(struct cell *c); /* optional: after the last */
+	int (*finish)(struct cell *c); /* optional: checks over all samples */
 	/* required: n under icount, where it must not depend on timing; PROBE_SINGLE: n */
 	uint64_t (*fixed)(const struct run *r, uint64_t size);
 };
 
 struct group {
 	const char *measure;
-	uint64_t size;			/* the key size_bytes */
-	uint64_t bytes;			/* of the buffers */
+	uint64_t size; /* the key size_bytes */
+	uint64_t bytes; /* of the buffers */
 	const struct probe *const *probes;
 	unsigned int nr_probes;
 };
@@ -321,15 +347,15 @@ struct cell {
 	const struct source *src;
 	struct buffer *buf;
 	const struct probe *probe;
-	unsigned int slot;		/* its own in the arena, for a use that lasts */
-	uint64_t n;			/* batches per sample */
+	unsigned int slot; /* its own in the arena, for a use that lasts */
+	uint64_t n; /* batches per sample */
 	struct use use;
 	void *priv;
-	double *hist;			/* metric x block */
-	unsigned int blocks;		/* in hist */
+	double *hist; /* metric x block */
+	unsigned int blocks; /* in hist */
 	bool seen[MAX_METRICS];
-	bool dead;			/* an operation failed: no more samples */
-	uint64_t sums, bad_sums, want, got;	/* consumed check */
+	bool dead; /* an operation failed: no more samples */
+	uint64_t sums, bad_sums, want, got; /* consumed check */
 };
 
 struct run {
@@ -341,21 +367,24 @@ struct run {
 	struct rng rng;
 	struct group *groups;
 	unsigned int nr_groups;
-	unsigned int failed;		/* checks of correctness */
-	unsigned int unsettled, nonlinear;	/* marks of quality: steady, linearity */
+	unsigned int failed; /* checks of correctness */
+	unsigned int unsettled,
+		nonlinear; /* marks of quality: steady, linearity */
 };
 
-extern volatile sig_atomic_t stop_signal;	/* set by SIGINT, SIGTERM: stop at the next batch */
+extern volatile sig_atomic_t
+	stop_signal; /* set by SIGINT, SIGTERM: stop at the next batch */
 
 int group_add(struct run *r, const char *measure, uint64_t size, uint64_t bytes,
 	      const struct probe *const *probes, unsigned int nr);
 int run_groups(struct run *r);
 void check(const struct cell *c, const struct metric *m, const char *name,
-	   const char *expected, const char *got, const char *verdict, const char *note);
+	   const char *expected, const char *got, const char *verdict,
+	   const char *note);
 void cell_consumed(struct cell *c, uint64_t got, uint64_t want);
 
 /* the K uses of one batch: every phase is timed over all of them */
-#define MAX_BATCH	64
+#define MAX_BATCH 64
 
 struct batch {
 	struct use use[MAX_BATCH];
@@ -371,7 +400,8 @@ int batch_touch(void *arg, uint64_t i);
 int batch_first(void *arg, uint64_t i);
 int batch_consume(void *arg, uint64_t i);
 int batch_teardown(void *arg, uint64_t i);
-static inline void reading_add(struct reading *r, int64_t elapsed, uint64_t iters, uint64_t loops)
+static inline void reading_add(struct reading *r, int64_t elapsed,
+			       uint64_t iters, uint64_t loops)
 {
 	r->elapsed += elapsed;
 	r->iters += iters;
@@ -383,7 +413,7 @@ static inline void reading_add(struct reading *r, int64_t elapsed, uint64_t iter
 
 struct measure {
 	const char *name, *title;
-	int (*plan)(struct run *r);	/* add its groups */
+	int (*plan)(struct run *r); /* add its groups */
 };
 
 extern const struct measure measures[];

@@ -11,7 +11,7 @@
 /* 16 bytes: what every 64-bit baseline ISA loads at once; any alignment, any type */
 typedef uint64_t vec __attribute__((vector_size(16), aligned(1), may_alias));
 
-#define LANES	8	/* independent accumulators: the adds are not a chain */
+#define LANES 8 /* independent accumulators: the adds are not a chain */
 
 static uint64_t load_word(const char *p, size_t len)
 {

@@ -17,27 +17,27 @@
 
 #include "bench.h"
 
-#define KEYS	"measure,provider,method,backing,cache,size_bytes,"
+#define KEYS "measure,provider,method,backing,cache,size_bytes,"
 
 static const struct {
 	const char *name, *header;
 } files[EMIT_NR] = {
-	[EMIT_SAMPLES] = { "samples.csv",
-		KEYS "threads,boot,phase,metric,unit,block,sample,iters,overhead,value" },
-	[EMIT_CHECKS] = { "checks.csv",
-		KEYS "boot,phase,metric,check,expected,got,verdict,note" },
+	[EMIT_SAMPLES] = { "samples.csv", KEYS
+			   "threads,boot,phase,metric,unit,block,sample,iters,overhead,value" },
+	[EMIT_CHECKS] = { "checks.csv", KEYS
+			  "boot,phase,metric,check,expected,got,verdict,note" },
 };
 
 struct emit {
-	char *dir;		/* NULL: a stream */
+	char *dir; /* NULL: a stream */
 	int dirfd;
-	int fd[EMIT_NR];	/* a stream: all the same */
+	int fd[EMIT_NR]; /* a stream: all the same */
 	FILE *mem[EMIT_NR];
 	char *buf[EMIT_NR];
 	size_t len[EMIT_NR];
-	unsigned long lines[EMIT_NR];	/* written, header included */
+	unsigned long lines[EMIT_NR]; /* written, header included */
 	unsigned long pending[EMIT_NR];
-	int err;		/* the first; nothing is written after it */
+	int err; /* the first; nothing is written after it */
 	char error[512];
 };
 
@@ -50,12 +50,16 @@ static int fail(struct emit *e, int err, const char *what)
 		return e->err;
 	for (i = 0; i < EMIT_NR; i++)
 		kept += e->lines[i];
-	snprintf(e->error, sizeof(e->error), "%s%s%s: %s%s", e->dir ? e->dir : "", e->dir ? "/" : "",
-		 what, strerror(-err), err == -ENOSPC ? ": free some space, or choose another place" : "");
+	snprintf(e->error, sizeof(e->error), "%s%s%s: %s%s",
+		 e->dir ? e->dir : "", e->dir ? "/" : "", what, strerror(-err),
+		 err == -ENOSPC ? ": free some space, or choose another place" :
+				  "");
 	if (kept)
-		snprintf(e->error + strlen(e->error), sizeof(e->error) - strlen(e->error),
-			 " (kept: %lu lines of samples.csv and %lu of checks.csv)",
-			 e->lines[EMIT_SAMPLES], e->lines[EMIT_CHECKS]);
+		snprintf(
+			e->error + strlen(e->error),
+			sizeof(e->error) - strlen(e->error),
+			" (kept: %lu lines of samples.csv and %lu of checks.csv)",
+			e->lines[EMIT_SAMPLES], e->lines[EMIT_CHECKS]);
 	return e->err = err;
 }
 
@@ -81,7 +85,10 @@ static int write_all(int fd, const char *p, size_t len, size_t *done)
 static int sync_fd(int fd)
 {
 	/* A serial port and a pipe have nothing to sync */
-	return fsync(fd) && errno != EINVAL && errno != EROFS && errno != ENOTTY ? -errno : 0;
+	return fsync(fd) && errno != EINVAL && errno != EROFS &&
+			       errno != ENOTTY ?
+		       -errno :
+		       0;
 }
 
 static int mem_reset(struct emit *e, int f)
@@ -133,7 +140,9 @@ static int open_dir(struct emit *e, const char *dir)
 		if (!faccessat(e->dirfd, files[f].name, F_OK, 0))
 			return fail(e, -EEXIST, files[f].name);
 		partial_name(name, sizeof(name), f);
-		e->fd[f] = openat(e->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		e->fd[f] = openat(e->dirfd, name,
+				  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+				  0666);
 		if (e->fd[f] < 0)
 			return fail(e, -errno, name);
 	}
@@ -155,7 +164,10 @@ int emit_open(struct emit **out, const char *dir, const char *stream)
 		e->dir = strdup(dir);
 		err = e->dir ? open_dir(e, dir) : -ENOMEM;
 	} else {
-		e->fd[0] = open(stream, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0666);
+		e->fd[0] = open(stream,
+				O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY |
+					O_CLOEXEC,
+				0666);
 		if (e->fd[0] < 0)
 			return fail(e, -errno, stream);
 		for (f = 1; f < EMIT_NR; f++)
@@ -193,7 +205,8 @@ static void keep_whole_lines(struct emit *e, int f, size_t done)
 	while (whole && e->buf[f][whole - 1] != '\n')
 		whole--;
 	end = lseek(e->fd[f], 0, SEEK_CUR);
-	if (end >= 0 && whole != done && !ftruncate(e->fd[f], end - (done - whole)))
+	if (end >= 0 && whole != done &&
+	    !ftruncate(e->fd[f], end - (done - whole)))
 		lseek(e->fd[f], 0, SEEK_END);
 	for (done = 0; done < whole; done++)
 		e->lines[f] += e->buf[f][done] == '\n';
@@ -243,7 +256,8 @@ static int write_env_file(struct emit *e, const char *text)
 	size_t done;
 	int fd, err;
 
-	fd = openat(e->dirfd, "env.json.partial", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	fd = openat(e->dirfd, "env.json.partial",
+		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return -errno;
 	err = write_all(fd, text, strlen(text), &done);
@@ -253,7 +267,10 @@ static int write_env_file(struct emit *e, const char *text)
 		err = sync_fd(fd);
 	close(fd);
 	if (!err)
-		err = renameat(e->dirfd, "env.json.partial", e->dirfd, "env.json") ? -errno : 0;
+		err = renameat(e->dirfd, "env.json.partial", e->dirfd,
+			       "env.json") ?
+			      -errno :
+			      0;
 	if (err)
 		unlinkat(e->dirfd, "env.json.partial", 0);
 	return err;
@@ -274,7 +291,8 @@ int emit_env(struct emit *e, json_t *env)
 	return err ? fail(e, err, "env.json") : 0;
 }
 
-int emit_progress(struct emit *e, unsigned int done, unsigned int total, double eta)
+int emit_progress(struct emit *e, unsigned int done, unsigned int total,
+		  double eta)
 {
 	char text[64];
 
@@ -304,12 +322,13 @@ static int finish_stream(struct emit *e, json_t *env, int status)
 	char *text = json_dumps(env, JSON_COMPACT), end[64];
 	int err;
 
-	err = text ? emit_tagged(e, "env.json", text) : fail(e, -ENOMEM, "env.json");
+	err = text ? emit_tagged(e, "env.json", text) :
+		     fail(e, -ENOMEM, "env.json");
 	free(text);
 	if (err)
 		return err;
-	snprintf(end, sizeof(end), "%d\t%lu\t%lu", status, e->lines[EMIT_SAMPLES],
-		 e->lines[EMIT_CHECKS]);
+	snprintf(end, sizeof(end), "%d\t%lu\t%lu", status,
+		 e->lines[EMIT_SAMPLES], e->lines[EMIT_CHECKS]);
 	return emit_tagged(e, "end", end);
 }
 

@@ -17,7 +17,16 @@
 #include "git.h"
 #include "version.h"
 
-#define CPU0	"/sys/devices/system/cpu/"
+#define CPU0 "/sys/devices/system/cpu/"
+#define CLOCKSOURCE \
+	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
+#define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
+
+#ifdef __clang__
+#define COMPILER "" /* its __VERSION__ begins with its name */
+#else
+#define COMPILER "gcc "
+#endif
 
 /* ---- placement ---- */
 
@@ -29,31 +38,39 @@ int env_place(struct options *o, char *why, size_t len)
 	bool ours;
 	int cpu;
 
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		return snprintf(why, len, "sched_getaffinity: %m"), -errno;
+	if (sched_getaffinity(0, sizeof(allowed), &allowed)) {
+		snprintf(why, len, "sched_getaffinity: %m");
+		return -EINVAL;
+	}
 	if (o->cpu < 0)
 		for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
 			if (CPU_ISSET(cpu, &allowed))
 				o->cpu = cpu;
 	CPU_ZERO(&one);
 	if (o->cpu >= CPU_SETSIZE || !CPU_ISSET(o->cpu, &allowed)) {
-		snprintf(why, len, "cpu %d is not among those that this process may use (taskset -p %d)",
+		snprintf(why, len, "cpu %d is not ours to use (taskset -p %d)",
 			 o->cpu, getpid());
 		return -EINVAL;
 	}
 	CPU_SET(o->cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		return snprintf(why, len, "cpu %d: %m", o->cpu), -errno;
+	if (sched_setaffinity(0, sizeof(one), &one)) {
+		snprintf(why, len, "cpu %d: %m", o->cpu);
+		return -EINVAL;
+	}
 	if (numa_available() < 0) {
-		if (o->node > 0)
-			return snprintf(why, len, "node %d: this kernel has no NUMA", o->node), -EINVAL;
+		if (o->node > 0) {
+			snprintf(why, len, "node %d: this kernel has no NUMA",
+				 o->node);
+			return -EINVAL;
+		}
 		o->node = 0;
 		return 0;
 	}
 	if (o->node < 0)
 		o->node = numa_node_of_cpu(o->cpu);
 	mems = numa_get_mems_allowed();
-	ours = o->node <= numa_max_node() && numa_bitmask_isbitset(mems, o->node);
+	ours = o->node <= numa_max_node() &&
+	       numa_bitmask_isbitset(mems, o->node);
 	if (ours) {
 		numa_bitmask_clearall(mems);
 		numa_bitmask_setbit(mems, o->node);
@@ -62,7 +79,9 @@ int env_place(struct options *o, char *why, size_t len)
 	numa_bitmask_free(mems);
 	if (ours)
 		return 0;
-	snprintf(why, len, "node %d is not there, or not ours to use (numactl --show)", o->node);
+	snprintf(why, len,
+		 "node %d is not there, or not ours to use (numactl --show)",
+		 o->node);
 	return -EINVAL;
 }
 
@@ -72,14 +91,16 @@ static json_t *text_of(const char *path)
 {
 	char text[512];
 
-	return json_string(read_text(path, text, sizeof(text)) ? text : "unknown");
+	return json_string(read_text(path, text, sizeof(text)) ? text :
+								 "unknown");
 }
 
 static json_t *field_of(const char *path, const char *key)
 {
 	char text[512];
 
-	return json_string(read_field(path, key, text, sizeof(text)) ? text : "unknown");
+	return json_string(
+		read_field(path, key, text, sizeof(text)) ? text : "unknown");
 }
 
 /* "always [madvise] never": the chosen one */
@@ -91,7 +112,8 @@ static json_t *chosen_of(const char *path)
 		return json_string("unknown");
 	open = strchr(text, '[');
 	close = open ? strchr(open, ']') : NULL;
-	return close ? json_stringn(open + 1, close - open - 1) : json_string(text);
+	return close ? json_stringn(open + 1, close - open - 1) :
+		       json_string(text);
 }
 
 static json_t *mitigations(void)
@@ -104,7 +126,8 @@ static json_t *mitigations(void)
 	while (dir && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path), CPU0 "vulnerabilities/%s", entry->d_name);
+		snprintf(path, sizeof(path), CPU0 "vulnerabilities/%s",
+			 entry->d_name);
 		json_object_set_new(all, entry->d_name, text_of(path));
 	}
 	if (dir)
@@ -127,9 +150,10 @@ static json_t *turbo(void)
 const char *env_hypervisor(const char *signature)
 {
 	static const char *const known[][2] = {
-		{ "KVMKVMKVM", "kvm" }, { "TCGTCGTCGTCG", "tcg" }, { "VMwareVMware", "vmware" },
-		{ "Microsoft Hv", "hyperv" }, { "XenVMMXenVMM", "xen" }, { "bhyve bhyve ", "bhyve" },
-		{ "ACRNACRNACRN", "acrn" }, { "VBoxVBoxVBox", "virtualbox" },
+		{ "KVMKVMKVM", "kvm" },	      { "TCGTCGTCGTCG", "tcg" },
+		{ "VMwareVMware", "vmware" }, { "Microsoft Hv", "hyperv" },
+		{ "XenVMMXenVMM", "xen" },    { "bhyve bhyve ", "bhyve" },
+		{ "ACRNACRNACRN", "acrn" },   { "VBoxVBoxVBox", "virtualbox" },
 	};
 	unsigned int i;
 
@@ -157,41 +181,63 @@ static json_t *virtualization(void)
 	char text[64];
 
 	if (read_text("/sys/hypervisor/type", text, sizeof(text)) ||
-	    read_text("/proc/device-tree/hypervisor/compatible", text, sizeof(text)))
+	    read_text("/proc/device-tree/hypervisor/compatible", text,
+		      sizeof(text)))
 		return json_string(text);
 	return json_string("unknown");
 #endif
 }
 
+static void put(json_t *object, const char *key, json_t *value)
+{
+	json_object_set_new(object, key, value);
+}
+
 static json_t *cpu_facts(const struct options *o)
 {
+	json_t *cpu = json_object();
 	char governor[128];
 
-	snprintf(governor, sizeof(governor), CPU0 "cpu%d/cpufreq/scaling_governor", o->cpu);
-	return json_pack("{so so so si so so so so so}",
-		"model", field_of("/proc/cpuinfo", "model name"),
-		"microcode", field_of("/proc/cpuinfo", "microcode"),
-		"online", text_of(CPU0 "online"), "pinned", o->cpu,
-		"governor", text_of(governor), "turbo", turbo(), "smt", text_of(CPU0 "smt/control"),
-		"clocksource", text_of("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-		"mitigations", mitigations());
+	snprintf(governor, sizeof(governor),
+		 CPU0 "cpu%d/cpufreq/scaling_governor", o->cpu);
+	put(cpu, "model", field_of("/proc/cpuinfo", "model name"));
+	put(cpu, "microcode", field_of("/proc/cpuinfo", "microcode"));
+	put(cpu, "online", text_of(CPU0 "online"));
+	put(cpu, "pinned", json_integer(o->cpu));
+	put(cpu, "governor", text_of(governor));
+	put(cpu, "turbo", turbo());
+	put(cpu, "smt", text_of(CPU0 "smt/control"));
+	put(cpu, "clocksource", text_of(CLOCKSOURCE));
+	put(cpu, "mitigations", mitigations());
+	return cpu;
 }
 
 static json_t *kernel_facts(void)
 {
+	json_t *kernel = json_object();
 	struct utsname u;
 
 	uname(&u);
-	return json_pack("{ss ss so ss}", "release", u.release, "version", u.version,
-		"cmdline", text_of("/proc/cmdline"), "config_sha256", "unknown");
+	put(kernel, "release", json_string(u.release));
+	put(kernel, "version", json_string(u.version));
+	put(kernel, "cmdline", text_of("/proc/cmdline"));
+	put(kernel, "config_sha256", json_string("unknown"));
+	return kernel;
 }
 
 static json_t *memory_facts(const struct options *o)
 {
-	return json_pack("{sI so si si sI}", "page_size", (json_int_t)page_bytes(),
-		"thp", chosen_of("/sys/kernel/mm/transparent_hugepage/enabled"),
-		"numa_nodes", numa_available() < 0 ? 1 : numa_num_configured_nodes(), "node", o->node,
-		"total_bytes", (json_int_t)sysconf(_SC_PHYS_PAGES) * page_bytes());
+	json_t *memory = json_object();
+	bool numa = numa_available() >= 0;
+
+	put(memory, "page_size", json_integer(page_bytes()));
+	put(memory, "thp", chosen_of(THP_ENABLED));
+	put(memory, "numa_nodes",
+	    json_integer(numa ? numa_num_configured_nodes() : 1));
+	put(memory, "node", json_integer(o->node));
+	put(memory, "total_bytes",
+	    json_integer(sysconf(_SC_PHYS_PAGES) * page_bytes()));
+	return memory;
 }
 
 static uint64_t steal_ticks(void)
@@ -206,9 +252,26 @@ static uint64_t steal_ticks(void)
 
 static json_t *os_facts(void)
 {
-	return json_pack("{so so sI so}", "aslr", text_of("/proc/sys/kernel/randomize_va_space"),
-		"perf_event_paranoid", text_of("/proc/sys/kernel/perf_event_paranoid"),
-		"steal_ticks_before", (json_int_t)steal_ticks(), "loadavg_before", text_of("/proc/loadavg"));
+	json_t *os = json_object();
+
+	put(os, "aslr", text_of("/proc/sys/kernel/randomize_va_space"));
+	put(os, "perf_event_paranoid",
+	    text_of("/proc/sys/kernel/perf_event_paranoid"));
+	put(os, "steal_ticks_before", json_integer(steal_ticks()));
+	put(os, "loadavg_before", text_of("/proc/loadavg"));
+	return os;
+}
+
+static json_t *tool_facts(const struct options *o)
+{
+	json_t *tool = json_object();
+
+	put(tool, "version", json_string(K2U_VERSION));
+	put(tool, "git", json_string(K2U_GIT));
+	put(tool, "compiler", json_string(COMPILER __VERSION__));
+	put(tool, "module_version", json_string(k2u_module_version()));
+	put(tool, "args", json_string(o->args));
+	return tool;
 }
 
 /* JSON numbers carry %.6g of a double, not 17 digits of noise */
@@ -222,10 +285,16 @@ static json_t *number(double x)
 
 static json_t *calibration(const struct timing *t)
 {
-	return json_pack("{so so so so so so sb}", "clock_ns", number(t->clock), "loop_ns", number(t->loop),
-		"residual_ns", number(t->residual), "residual_low", number(t->residual_low),
-		"residual_high", number(t->residual_high), "clock_resolution", number(t->resolution),
-		"clock_vdso", t->vdso);
+	json_t *c = json_object();
+
+	put(c, "clock_ns", number(t->clock));
+	put(c, "loop_ns", number(t->loop));
+	put(c, "residual_ns", number(t->residual));
+	put(c, "residual_low", number(t->residual_low));
+	put(c, "residual_high", number(t->residual_high));
+	put(c, "clock_resolution", number(t->resolution));
+	put(c, "clock_vdso", json_boolean(t->vdso));
+	return c;
 }
 
 /* KEY=VALUE: the string VALUE at the dotted path KEY */
@@ -242,7 +311,7 @@ int env_fact(json_t *root, const char *fact)
 
 		if (!json_is_object(sub)) {
 			sub = json_object();
-			json_object_set_new(root, key, sub);
+			put(root, key, sub);
 		}
 		free(key);
 		root = sub;
@@ -250,7 +319,10 @@ int env_fact(json_t *root, const char *fact)
 	}
 	if (!len)
 		return -EINVAL;
-	return json_object_setn_new_nocheck(root, fact, len, json_string(value + 1)) ? -EINVAL : 0;
+	if (json_object_setn_new_nocheck(root, fact, len,
+					 json_string(value + 1)))
+		return -EINVAL;
+	return 0;
 }
 
 static void warn(struct run *r, const char *fmt, ...)
@@ -266,27 +338,40 @@ static void warn(struct run *r, const char *fmt, ...)
 int env_begin(struct run *r)
 {
 	const struct options *o = &r->opt;
+	json_t *root = json_object();
 	char started[32];
 	time_t t = time(NULL);
 	unsigned int i;
 
+	if (!root)
+		return -ENOMEM;
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&t));
 	r->env.started = now();
-	r->env.root = json_pack("{si ss ss sf sb ss ss so so so so so s{ss ss ss ss ss} sI sb so so s[]}",
-		"schema", 1, "run_id", o->run_id ? o->run_id : started, "started", started,
-		"duration_s", 0.0, "complete", 0, "venue", o->venue, "time_unit", o->icount ? "insn" : "ns",
-		"virtualization", virtualization(), "kernel", kernel_facts(), "cpu", cpu_facts(o),
-		"memory", memory_facts(o), "os", os_facts(),
-		"tool", "version", K2U_VERSION, "git", K2U_GIT, "compiler", "gcc " __VERSION__,
-			"module_version", k2u_module_version(), "args", o->args,
-		"seed", (json_int_t)o->seed, "quick", o->quick,
-		"calibration", calibration(&r->timing), "methods", sources_json(&r->src), "warnings");
-	if (!r->env.root)
-		return -ENOMEM;
+	r->env.root = root;
+	put(root, "schema", json_integer(1));
+	put(root, "run_id", json_string(o->run_id ? o->run_id : started));
+	put(root, "started", json_string(started));
+	put(root, "duration_s", json_real(0));
+	put(root, "complete", json_false());
+	put(root, "venue", json_string(o->venue));
+	put(root, "time_unit", json_string(o->icount ? "insn" : "ns"));
+	put(root, "virtualization", virtualization());
+	put(root, "kernel", kernel_facts());
+	put(root, "cpu", cpu_facts(o));
+	put(root, "memory", memory_facts(o));
+	put(root, "os", os_facts());
+	put(root, "tool", tool_facts(o));
+	put(root, "seed", json_integer(o->seed));
+	put(root, "quick", json_boolean(o->quick));
+	put(root, "calibration", calibration(&r->timing));
+	put(root, "methods", sources_json(&r->src));
+	put(root, "warnings", json_array());
 	for (i = 0; i < o->nr_facts; i++)
-		env_fact(r->env.root, o->facts[i]);
+		env_fact(root, o->facts[i]);
 	if (!r->timing.vdso)
-		warn(r, "reading the clock is a system call here: its source is not one that the vDSO reads");
+		warn(r, "the clock's source (%s) needs a system call",
+		     json_string_value(json_object_get(
+			     json_object_get(root, "cpu"), "clocksource")));
 	return 0;
 }
 
@@ -296,14 +381,17 @@ static void warn_changed(struct run *r, const char *what, json_t *after)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(after, key, value) {
+	json_object_foreach(after, key, value)
+	{
 		json_t *old = json_object_get(before, key);
 
 		if (json_equal(old, value))
 			continue;
 		if (json_is_string(value))
-			warn(r, "%s.%s changed during the run: %s before, %s after", what, key,
-			     json_string_value(old), json_string_value(value));
+			warn(r,
+			     "%s.%s changed during the run: %s before, %s after",
+			     what, key, json_string_value(old),
+			     json_string_value(value));
 		else
 			warn(r, "%s.%s changed during the run", what, key);
 	}
@@ -316,19 +404,24 @@ void env_end(struct run *r, bool complete, const char *error)
 	json_t *root = r->env.root, *os = json_object_get(root, "os");
 	uint64_t steal = steal_ticks();
 
-	json_object_set_new(root, "duration_s", number(duration));
-	json_object_set_new(root, "complete", json_boolean(complete));
+	put(root, "duration_s", number(duration));
+	put(root, "complete", json_boolean(complete));
 	if (error)
-		json_object_set_new(root, "error", json_string(error));
-	json_object_set_new(os, "steal_ticks_after", json_integer(steal));
-	lost = (double)(steal - json_integer_value(json_object_get(os, "steal_ticks_before"))) /
-	       sysconf(_SC_CLK_TCK);
+		put(root, "error", json_string(error));
+	put(os, "steal_ticks_after", json_integer(steal));
+	steal -= json_integer_value(json_object_get(os, "steal_ticks_before"));
+	lost = (double)steal / sysconf(_SC_CLK_TCK);
 	if (lost > 0.01 * duration)
-		warn(r, "the hypervisor took %.1f s of CPU time away during the run", lost);
+		warn(r,
+		     "the hypervisor took %.1f s of CPU time away during the run",
+		     lost);
 	warn_changed(r, "cpu", cpu_facts(&r->opt));
 	warn_changed(r, "memory", memory_facts(&r->opt));
 	if (r->unsettled)
-		warn(r, "%u metrics did not settle: see steady in checks.csv", r->unsettled);
+		warn(r, "%u metrics did not settle: see steady in checks.csv",
+		     r->unsettled);
 	if (r->nonlinear)
-		warn(r, "%u metrics are not linear in their count: see linearity in checks.csv", r->nonlinear);
+		warn(r,
+		     "%u metrics are not linear in their count: see linearity in checks.csv",
+		     r->nonlinear);
 }

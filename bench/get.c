@@ -13,7 +13,9 @@
 static int get(const struct source *s, uint64_t size, uint64_t *sum)
 {
 	const struct access_ops *acc = access_of(s);
-	struct buffer b = { .src = s, .size = size, .seed = 1, .node = K2U_NODE_ANY };
+	struct buffer b = {
+		.src = s, .size = size, .seed = 1, .node = K2U_NODE_ANY
+	};
 	char *image = NULL;
 	struct use u;
 	int err, err2;
@@ -50,31 +52,38 @@ int main(int argc, char **argv)
 	int err;
 
 	if (argc != 3) {
-		fprintf(stderr, "usage: k2u-get PROVIDER/METHOD/BACKING SIZE (see k2u-bench list)\n");
+		fprintf(stderr,
+			"usage: k2u-get PROVIDER/METHOD/BACKING SIZE (see k2u-bench list)\n");
 		return STATUS_USAGE;
 	}
 	if (parse_size(argv[2], &size)) {
-		fprintf(stderr, "k2u-get: %s: not a size such as 64K\n", argv[2]);
+		fprintf(stderr, "k2u-get: %s: not a size such as 64K\n",
+			argv[2]);
 		return STATUS_USAGE;
 	}
 	if (sources_probe(&all, device ? device : K2U_DEVICE))
 		return STATUS_NONE;
 	s = source_find(&all, argv[1]);
 	if (!s) {
-		fprintf(stderr, "k2u-get: %s: no such source (see k2u-bench list)\n", argv[1]);
+		fprintf(stderr,
+			"k2u-get: %s: no such source (see k2u-bench list)\n",
+			argv[1]);
 		return STATUS_USAGE;
 	}
 	if (!source_available(s)) {
-		fprintf(stderr, "k2u-get: %s is unavailable: %s\n", argv[1], s->reason);
+		fprintf(stderr, "k2u-get: %s is unavailable: %s\n", argv[1],
+			s->reason);
 		return STATUS_NONE;
 	}
 	if (s->ops->refuse && s->ops->refuse(s, size, why, sizeof(why))) {
-		fprintf(stderr, "k2u-get: %s of %s: %s\n", argv[1], argv[2], why);
+		fprintf(stderr, "k2u-get: %s of %s: %s\n", argv[1], argv[2],
+			why);
 		return STATUS_NONE;
 	}
 	err = get(s, size, &sum);
 	if (err)
-		fprintf(stderr, "k2u-get: %s of %s: %s\n", argv[1], argv[2], strerror(-err));
+		fprintf(stderr, "k2u-get: %s of %s: %s\n", argv[1], argv[2],
+			strerror(-err));
 	else
 		printf("%016lx\n", sum);
 	sources_free(&all);

@@ -18,37 +18,72 @@ const char *argp_program_version = "k2u-bench " K2U_VERSION " (" K2U_GIT ")";
 
 static const char doc[] =
 	"Measure the ways from kernel memory to user space.\v"
-	"Exit status: 0; 1 contents, a count or a sum was wrong (data are kept; whether figures settled is "
-	"marked in checks.csv and env.json, and does not count here); 2 usage; 3 nothing that was asked for is "
-	"available; 4 output could not be written (what was recorded is kept); 130 interrupted (likewise).";
+	"Exit status: 0; 1 contents, a count or a sum was wrong (data are kept; "
+	"whether figures settled is marked in checks.csv and env.json, and does "
+	"not count here); 2 usage; 3 nothing that was asked for is available; "
+	"4 output could not be written (what was recorded is kept); "
+	"130 interrupted (likewise).";
 
-enum { OPT_OUT = 256, OPT_STREAM, OPT_QUICK, OPT_MEASURES, OPT_METHODS, OPT_PROVIDERS, OPT_SIZES,
-       OPT_SEED, OPT_VENUE, OPT_BOOT, OPT_BLOCKS, OPT_CPU, OPT_NODE, OPT_DEVICE, OPT_RUN_ID, OPT_ENV,
-       OPT_JSON };
+enum {
+	OPT_OUT = 256,
+	OPT_STREAM,
+	OPT_QUICK,
+	OPT_MEASURES,
+	OPT_METHODS,
+	OPT_PROVIDERS,
+	OPT_SIZES,
+	OPT_SEED,
+	OPT_VENUE,
+	OPT_BOOT,
+	OPT_BLOCKS,
+	OPT_CPU,
+	OPT_NODE,
+	OPT_DEVICE,
+	OPT_RUN_ID,
+	OPT_ENV,
+	OPT_JSON
+};
 
-#define OPTION(n, k, a, d) { .name = n, .key = k, .arg = a, .doc = d }
+#define OPTION(n, k, a, d)                              \
+	{                                               \
+		.name = n, .key = k, .arg = a, .doc = d \
+	}
 
 static const struct argp_option options[] = {
-	{ .doc = "list: the sources of this machine, and why one is not available", .group = 1 },
+	{ .doc = "list: the sources of this machine, and why one is not available",
+	  .group = 1 },
 	OPTION("json", OPT_JSON, NULL, "as JSON"),
 	{ .doc = "run: measure (--out or --stream is needed)", .group = 2 },
-	OPTION("out", OPT_OUT, "DIR", "write samples.csv, checks.csv and env.json into DIR"),
-	OPTION("stream", OPT_STREAM, "FILE", "write all three as tagged lines to FILE (a serial port)"),
+	OPTION("out", OPT_OUT, "DIR",
+	       "write samples.csv, checks.csv and env.json into DIR"),
+	OPTION("stream", OPT_STREAM, "FILE",
+	       "write all three as tagged lines to FILE (a serial port)"),
 	OPTION("quick", OPT_QUICK, NULL, "fewer sizes and blocks"),
-	OPTION("measures", OPT_MEASURES, "LIST", "of: faults, latency, throughput (default: all)"),
-	OPTION("methods", OPT_METHODS, "LIST", "methods of \"k2u-bench list\" (default: all)"),
-	OPTION("providers", OPT_PROVIDERS, "LIST", "of: k2u, tree (default: all)"),
-	OPTION("sizes", OPT_SIZES, "LIST", "of throughput, faults, mmap and munmap, as 4K,1M"),
-	OPTION("blocks", OPT_BLOCKS, "N", "randomised blocks (default 21; quick 11; icount 11 and 7)"),
-	OPTION("seed", OPT_SEED, "N", "of contents and of the order within blocks (default: random)"),
-	OPTION("cpu", OPT_CPU, "N", "run on this CPU (default: the last one allowed)"),
-	OPTION("node", OPT_NODE, "N", "memory from this NUMA node (default: the CPU's)"),
-	OPTION("venue", OPT_VENUE, "NAME", "native, kvm, tcg or icount: what the clock counts (default native)"),
+	OPTION("measures", OPT_MEASURES, "LIST",
+	       "of: faults, latency, throughput (default: all)"),
+	OPTION("methods", OPT_METHODS, "LIST",
+	       "methods of \"k2u-bench list\" (default: all)"),
+	OPTION("providers", OPT_PROVIDERS, "LIST",
+	       "of: k2u, tree (default: all)"),
+	OPTION("sizes", OPT_SIZES, "LIST",
+	       "of throughput, faults, mmap and munmap, as 4K,1M"),
+	OPTION("blocks", OPT_BLOCKS, "N",
+	       "randomised blocks (default 21; quick 11; icount 11 and 7)"),
+	OPTION("seed", OPT_SEED, "N",
+	       "of contents and of the order within blocks (default: random)"),
+	OPTION("cpu", OPT_CPU, "N",
+	       "run on this CPU (default: the last one allowed)"),
+	OPTION("node", OPT_NODE, "N",
+	       "memory from this NUMA node (default: the CPU's)"),
+	OPTION("venue", OPT_VENUE, "NAME",
+	       "native, kvm, tcg or icount: what the clock counts (default native)"),
 	OPTION("boot", OPT_BOOT, "N", "number of this replicate (default 1)"),
 	OPTION("run-id", OPT_RUN_ID, "ID", "name of the run in env.json"),
-	OPTION("env", OPT_ENV, "KEY=VALUE", "store VALUE at the dotted path KEY of env.json (repeatable)"),
+	OPTION("env", OPT_ENV, "KEY=VALUE",
+	       "store VALUE at the dotted path KEY of env.json (repeatable)"),
 	{ .doc = "both:", .group = 3 },
-	OPTION("device", OPT_DEVICE, "PATH", "of the module (default " K2U_DEVICE ")"),
+	OPTION("device", OPT_DEVICE, "PATH",
+	       "of the module (default " K2U_DEVICE ")"),
 	{}
 };
 
@@ -58,12 +93,14 @@ struct command {
 	bool json;
 };
 
-static uint64_t number(struct argp_state *state, const char *name, char *arg, uint64_t max)
+static uint64_t number(struct argp_state *state, const char *name, char *arg,
+		       uint64_t max)
 {
 	uint64_t n = 0;
 
 	if (parse_number(arg, max, &n))
-		argp_error(state, "--%s=%s: not a number from 0 to %lu", name, arg, max);
+		argp_error(state, "--%s=%s: not a number from 0 to %lu", name,
+			   arg, max);
 	return n;
 }
 
@@ -73,36 +110,71 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *o = &c->opt;
 
 	switch (key) {
-	case OPT_OUT:		o->out = arg; break;
-	case OPT_STREAM:	o->stream = arg; break;
-	case OPT_QUICK:		o->quick = true; break;
-	case OPT_MEASURES:	o->measures = arg; break;
-	case OPT_METHODS:	o->methods = arg; break;
-	case OPT_PROVIDERS:	o->providers = arg; break;
-	case OPT_DEVICE:	o->device = arg; break;
-	case OPT_RUN_ID:	o->run_id = arg; break;
-	case OPT_JSON:		c->json = true; break;
-	case OPT_BOOT:		o->boot = number(state, "boot", arg, 1000000); break;
-	case OPT_BLOCKS:	o->blocks = number(state, "blocks", arg, 1000); break;
-	case OPT_CPU:		o->cpu = number(state, "cpu", arg, 4095); break;
-	case OPT_NODE:		o->node = number(state, "node", arg, 1023); break;
+	case OPT_OUT:
+		o->out = arg;
+		break;
+	case OPT_STREAM:
+		o->stream = arg;
+		break;
+	case OPT_QUICK:
+		o->quick = true;
+		break;
+	case OPT_MEASURES:
+		o->measures = arg;
+		break;
+	case OPT_METHODS:
+		o->methods = arg;
+		break;
+	case OPT_PROVIDERS:
+		o->providers = arg;
+		break;
+	case OPT_DEVICE:
+		o->device = arg;
+		break;
+	case OPT_RUN_ID:
+		o->run_id = arg;
+		break;
+	case OPT_JSON:
+		c->json = true;
+		break;
+	case OPT_BOOT:
+		o->boot = number(state, "boot", arg, 1000000);
+		break;
+	case OPT_BLOCKS:
+		o->blocks = number(state, "blocks", arg, 1000);
+		break;
+	case OPT_CPU:
+		o->cpu = number(state, "cpu", arg, 4095);
+		break;
+	case OPT_NODE:
+		o->node = number(state, "node", arg, 1023);
+		break;
 	case OPT_SEED:
 		o->seed = number(state, "seed", arg, (1ULL << 53) - 1);
 		o->seeded = true;
 		break;
 	case OPT_SIZES:
 		if (parse_sizes(arg, o->sizes, &o->nr_sizes))
-			argp_error(state, "--sizes=%s: at most %d sizes such as 4K,1M, each a multiple of the page (%zu)",
-				   arg, MAX_SIZES, page_bytes());
+			argp_error(
+				state,
+				"--sizes=%s: at most %d sizes such as 4K,1M, each a multiple of the page (%zu)",
+				arg, MAX_SIZES, page_bytes());
 		break;
 	case OPT_VENUE:
 		if (!in_list("native,kvm,tcg,icount", arg))
-			argp_error(state, "--venue=%s: not one of native, kvm, tcg, icount", arg);
+			argp_error(
+				state,
+				"--venue=%s: not one of native, kvm, tcg, icount",
+				arg);
 		o->venue = arg;
 		break;
 	case OPT_ENV:
-		if (o->nr_facts == MAX_FACTS || !strchr(arg, '=') || arg[0] == '=')
-			argp_error(state, "--env=%s: not KEY=VALUE, or more than %d of them", arg, MAX_FACTS);
+		if (o->nr_facts == MAX_FACTS || !strchr(arg, '=') ||
+		    arg[0] == '=')
+			argp_error(
+				state,
+				"--env=%s: not KEY=VALUE, or more than %d of them",
+				arg, MAX_FACTS);
 		o->facts[o->nr_facts++] = arg;
 		break;
 	case ARGP_KEY_ARG:
@@ -112,10 +184,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_END:
 		if (!c->name || !in_list("list,run", c->name))
-			argp_error(state, "%s%sa command is needed: list or run", c->name ? c->name : "",
-				   c->name ? ": " : "");
+			argp_error(state,
+				   "%s%sa command is needed: list or run",
+				   c->name ? c->name : "", c->name ? ": " : "");
 		if (!strcmp(c->name, "run") && !o->out == !o->stream)
-			argp_error(state, "run: either --out=DIR or --stream=FILE is needed");
+			argp_error(
+				state,
+				"run: either --out=DIR or --stream=FILE is needed");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -124,7 +199,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp argp = {
-	.options = options, .parser = parse, .args_doc = "list|run", .doc = doc,
+	.options = options,
+	.parser = parse,
+	.args_doc = "list|run",
+	.doc = doc,
 };
 
 static void on_signal(int sig)
@@ -144,7 +222,9 @@ static bool known_names(const char *option, const char *list, const char *known)
 	while (copy && ok && (name = strsep(&rest, ","))) {
 		ok = *name && in_list(known, name);
 		if (!ok)
-			fprintf(stderr, "k2u-bench: --%s: \"%s\" is none of: %s\n", option, name, known);
+			fprintf(stderr,
+				"k2u-bench: --%s: \"%s\" is none of: %s\n",
+				option, name, known);
 	}
 	free(copy);
 	return ok;
@@ -154,7 +234,8 @@ static void join(char *list, size_t len, const char *name)
 {
 	if (list[0] && in_list(list, name))
 		return;
-	snprintf(list + strlen(list), len - strlen(list), "%s%s", list[0] ? "," : "", name);
+	snprintf(list + strlen(list), len - strlen(list), "%s%s",
+		 list[0] ? "," : "", name);
 }
 
 static bool names_valid(const struct run *r)
@@ -182,13 +263,16 @@ static bool any_available(const struct run *r)
 	for (pass = 0; pass < 2; pass++) {
 		for (i = 0; i < r->src.nr; i++) {
 			s = &r->src.v[i];
-			if (!in_list(r->opt.methods, s->method) || !in_list(r->opt.providers, s->provider))
+			if (!in_list(r->opt.methods, s->method) ||
+			    !in_list(r->opt.providers, s->provider))
 				continue;
 			if (source_available(s))
 				return true;
 			if (pass)
-				fprintf(stderr, "k2u-bench: %s/%s/%s is unavailable: %s\n", s->provider,
-					s->method, s->backing, s->reason);
+				fprintf(stderr,
+					"k2u-bench: %s/%s/%s is unavailable: %s\n",
+					s->provider, s->method, s->backing,
+					s->reason);
 		}
 	}
 	fprintf(stderr, "k2u-bench: nothing that was asked for is available\n");
@@ -227,7 +311,8 @@ static int list(struct run *r, bool json)
 
 static int output_failed(const struct run *r)
 {
-	fprintf(stderr, "k2u-bench: %s\n", r->emit ? emit_error(r->emit) : "out of memory");
+	fprintf(stderr, "k2u-bench: %s\n",
+		r->emit ? emit_error(r->emit) : "out of memory");
 	return STATUS_OUTPUT;
 }
 
@@ -247,13 +332,18 @@ static int measure(struct run *r)
 	if (emit_env(r->emit, r->env.root))
 		return output_failed(r);
 	err = run_groups(r);
-	status = stop_signal ? STATUS_SIGNAL : r->failed ? STATUS_CHECK : STATUS_OK;
+	status = stop_signal ? STATUS_SIGNAL :
+		 r->failed   ? STATUS_CHECK :
+			       STATUS_OK;
 	if (emit_error(r->emit)[0]) {
 		env_end(r, false, emit_error(r->emit));
 		emit_env(r->emit, r->env.root);
 		return output_failed(r);
 	}
-	env_end(r, !err && !stop_signal, stop_signal ? "interrupted" : err ? strerror(-err) : NULL);
+	env_end(r, !err && !stop_signal,
+		stop_signal ? "interrupted" :
+		err	    ? strerror(-err) :
+			      NULL);
 	if (err) {
 		fprintf(stderr, "k2u-bench: %s\n", strerror(-err));
 		status = STATUS_CHECK;
@@ -261,9 +351,12 @@ static int measure(struct run *r)
 	if (emit_finish(r->emit, r->env.root, status))
 		return output_failed(r);
 	if (r->failed)
-		fprintf(stderr, "k2u-bench: %u checks failed: see \"fail\" in checks.csv\n", r->failed);
+		fprintf(stderr,
+			"k2u-bench: %u checks failed: see \"fail\" in checks.csv\n",
+			r->failed);
 	if (stop_signal)
-		fprintf(stderr, "k2u-bench: interrupted; what was measured is kept\n");
+		fprintf(stderr,
+			"k2u-bench: interrupted; what was measured is kept\n");
 	return status;
 }
 
@@ -283,11 +376,14 @@ static int run(struct run *r)
 	}
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);	/* EPIPE is reported as any other failure */
-	mallopt(M_MMAP_MAX, 0);		/* no mappings that come and go beside those under test */
+	signal(SIGPIPE, SIG_IGN); /* EPIPE is reported as any other failure */
+	mallopt(M_MMAP_MAX,
+		0); /* no mappings that come and go beside those under test */
 	thp_allow(false);
 	r->rng.state = r->opt.seed;
-	status = emit_open(&r->emit, r->opt.out, r->opt.stream) ? output_failed(r) : measure(r);
+	status = emit_open(&r->emit, r->opt.out, r->opt.stream) ?
+			 output_failed(r) :
+			 measure(r);
 	emit_free(r->emit);
 	json_decref(r->env.root);
 	free(r->groups);
@@ -300,7 +396,8 @@ static void defaults(struct options *o, int argc, char **argv)
 	int i;
 
 	for (i = 1; i < argc && used < sizeof(o->args); i++)
-		used += snprintf(o->args + used, sizeof(o->args) - used, "%s%s", i > 1 ? " " : "", argv[i]);
+		used += snprintf(o->args + used, sizeof(o->args) - used, "%s%s",
+				 i > 1 ? " " : "", argv[i]);
 	if (!o->device)
 		o->device = K2U_DEVICE;
 	if (!o->venue)
@@ -310,11 +407,13 @@ static void defaults(struct options *o, int argc, char **argv)
 	if (!o->boot)
 		o->boot = 1;
 	if (!o->blocks)
-		o->blocks = o->icount ? (o->quick ? 7 : 11) : (o->quick ? 11 : 21);
+		o->blocks = o->icount ? (o->quick ? 7 : 11) :
+					(o->quick ? 11 : 21);
 	if (!o->seeded) {
 		if (getrandom(&o->seed, sizeof(o->seed), 0) != sizeof(o->seed))
 			o->seed = now();
-		o->seed &= (1ULL << 53) - 1;	/* what every JSON reader keeps exactly */
+		o->seed &= (1ULL << 53) -
+			   1; /* what every JSON reader keeps exactly */
 	}
 }
 
@@ -326,7 +425,8 @@ static void fix_layout(char **argv)
 {
 	int persona = personality(0xffffffff);
 
-	if (persona < 0 || persona & ADDR_NO_RANDOMIZE || personality(persona | ADDR_NO_RANDOMIZE) < 0)
+	if (persona < 0 || persona & ADDR_NO_RANDOMIZE ||
+	    personality(persona | ADDR_NO_RANDOMIZE) < 0)
 		return;
 	execv("/proc/self/exe", argv);
 }

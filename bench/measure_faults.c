@@ -14,13 +14,22 @@
 
 #include "bench.h"
 
-enum { EXPECTED, MINOR_RUSAGE, MAJOR_RUSAGE, MINOR_PERF, MAJOR_PERF, MINOR_MODULE, NR_COUNTS };
+enum {
+	EXPECTED,
+	MINOR_RUSAGE,
+	MAJOR_RUSAGE,
+	MINOR_PERF,
+	MAJOR_PERF,
+	MINOR_MODULE,
+	NR_COUNTS
+};
 
 static uint64_t expected_faults(const struct source *s, uint64_t size)
 {
 	if (s->access & K2U_ACCESS_MAP)
 		return s->ops->expect(s, size);
-	return (size + page_bytes() - 1) / page_bytes();	/* of the destination */
+	return (size + page_bytes() - 1) /
+	       page_bytes(); /* of the destination */
 }
 
 /* The module serves the faults on its mappings, not those on a copy's destination */
@@ -44,9 +53,13 @@ static struct {
 static int perf_open(uint64_t config)
 {
 	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE, .config = config, .size = sizeof(attr), .exclude_hv = 1,
+		.type = PERF_TYPE_SOFTWARE,
+		.config = config,
+		.size = sizeof(attr),
+		.exclude_hv = 1,
 	};
-	int fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	int fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1,
+			 PERF_FLAG_FD_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -57,7 +70,9 @@ static void perf_get(void)
 		return;
 	perf.minor = perf_open(PERF_COUNT_SW_PAGE_FAULTS_MIN);
 	perf.major = perf_open(PERF_COUNT_SW_PAGE_FAULTS_MAJ);
-	perf.err = perf.minor < 0 ? perf.minor : perf.major < 0 ? perf.major : 0;
+	perf.err = perf.minor < 0 ? perf.minor :
+		   perf.major < 0 ? perf.major :
+				    0;
 }
 
 static void perf_put(void)
@@ -90,8 +105,8 @@ static int read_counts(struct buffer *b, uint64_t *count)
 
 struct counts {
 	uint64_t last[NR_COUNTS];
-	bool agree, expected, module;	/* in every sample */
-	bool not_huge;			/* a THP mapping got small pages */
+	bool agree, expected, module; /* in every sample */
+	bool not_huge; /* a THP mapping got small pages */
 };
 
 static int begin_count(struct cell *c)
@@ -147,7 +162,8 @@ static int sample_count(struct cell *c, uint64_t n, struct reading *out)
 	for (i = 0; i < NR_COUNTS; i++)
 		if (!((i == MINOR_PERF || i == MAJOR_PERF) && perf.err) &&
 		    !(i == MINOR_MODULE && !c->src->ops->faults))
-			out[i] = (struct reading){ .elapsed = count[i], .iters = 1 };
+			out[i] = (struct reading){ .elapsed = count[i],
+						   .iters = 1 };
 
 	memcpy(all->last, count, sizeof(count));
 	if (!perf.err && (count[MINOR_PERF] != count[MINOR_RUSAGE] ||
@@ -155,20 +171,25 @@ static int sample_count(struct cell *c, uint64_t n, struct reading *out)
 		all->agree = false;
 	if (count[MINOR_RUSAGE] + count[MAJOR_RUSAGE] != count[EXPECTED])
 		all->expected = false;
-	if (c->src->ops->faults && count[MINOR_MODULE] != expected_module(c->src, c->buf->size))
+	if (c->src->ops->faults &&
+	    count[MINOR_MODULE] != expected_module(c->src, c->buf->size))
 		all->module = false;
 	return 0;
 }
 
-static void check_count(struct cell *c, int metric, const char *name, uint64_t expected,
-			uint64_t got, bool ok, const char *unavailable)
+static void check_count(struct cell *c, int metric, const char *name,
+			uint64_t expected, uint64_t got, bool ok,
+			const char *unavailable)
 {
 	char e[32], g[32];
 
 	snprintf(e, sizeof(e), "%lu", expected);
 	snprintf(g, sizeof(g), "%lu", got);
 	check(c, &c->probe->metric[metric], name, e, g,
-	      unavailable ? "unavailable" : ok ? "pass" : "fail", unavailable ? unavailable : "");
+	      unavailable ? "unavailable" :
+	      ok	  ? "pass" :
+			    "fail",
+	      unavailable ? unavailable : "");
 	if (!ok && !unavailable)
 		c->run->failed++;
 }
@@ -179,14 +200,21 @@ static int finish_count(struct cell *c)
 	const uint64_t *v = n->last;
 	char no_perf[128];
 
-	snprintf(no_perf, sizeof(no_perf), "perf_event_open of page faults: %s (run as root, or kernel.perf_event_paranoid <= 1)",
-		 strerror(-perf.err));
-	check_count(c, MINOR_PERF, "faults-agree", v[MINOR_RUSAGE] + v[MAJOR_RUSAGE],
-		    v[MINOR_PERF] + v[MAJOR_PERF], n->agree, perf.err ? no_perf : NULL);
-	check_count(c, MINOR_RUSAGE, "faults-expected", v[EXPECTED], v[MINOR_RUSAGE] + v[MAJOR_RUSAGE],
-		    n->expected, n->not_huge ? "the kernel had no huge pages for all of it" : NULL);
+	snprintf(
+		no_perf, sizeof(no_perf),
+		"perf_event_open of page faults: %s (run as root, or kernel.perf_event_paranoid <= 1)",
+		strerror(-perf.err));
+	check_count(c, MINOR_PERF, "faults-agree",
+		    v[MINOR_RUSAGE] + v[MAJOR_RUSAGE],
+		    v[MINOR_PERF] + v[MAJOR_PERF], n->agree,
+		    perf.err ? no_perf : NULL);
+	check_count(c, MINOR_RUSAGE, "faults-expected", v[EXPECTED],
+		    v[MINOR_RUSAGE] + v[MAJOR_RUSAGE], n->expected,
+		    n->not_huge ? "the kernel had no huge pages for all of it" :
+				  NULL);
 	if (c->src->ops->faults)
-		check_count(c, MINOR_MODULE, "faults-module", expected_module(c->src, c->buf->size),
+		check_count(c, MINOR_MODULE, "faults-module",
+			    expected_module(c->src, c->buf->size),
 			    v[MINOR_MODULE], n->module, NULL);
 	return 0;
 }
@@ -244,11 +272,11 @@ static int sample_fault(struct cell *c, uint64_t n, struct reading *out)
 }
 
 static const struct probe probe_fault = {
-	.access	= K2U_ACCESS_BOTH,
-	.flags	= PROBE_BYTES,
-	.metric	= { { "first-touch", "fault", UNIT_TIME } },
-	.sample	= sample_fault,
-	.fixed	= fixed_once,
+	.access = K2U_ACCESS_BOTH,
+	.flags = PROBE_BYTES,
+	.metric = { { "first-touch", "fault", UNIT_TIME } },
+	.sample = sample_fault,
+	.fixed = fixed_once,
 };
 
 /* Two groups: the counters are not open while a fault's cost is taken */
@@ -261,8 +289,11 @@ int measure_faults(struct run *r)
 	unsigned int nr, i;
 	int err = 0;
 
-	nr = r->opt.nr_sizes ? plan_sizes(r, v) :
-	     size_list(r->opt.quick || r->opt.icount ? "64K,1M" : "64K,1M,16M", v);
+	nr = r->opt.nr_sizes ?
+		     plan_sizes(r, v) :
+		     size_list(r->opt.quick || r->opt.icount ? "64K,1M" :
+							       "64K,1M,16M",
+			       v);
 	for (i = 0; i < nr && !err; i++) {
 		err = group_add(r, "faults", v[i], v[i], counts, 1);
 		if (!err)

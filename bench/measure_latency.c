@@ -5,10 +5,11 @@
 
 #include "bench.h"
 
-#define BUFFER		(64 * KIB)	/* that is read, mapped one operation at a time */
-#define LINE		64		/* a cache line, on every machine that this runs on or half of one */
-#define CHASE		1024		/* loads per turn of the timed loop */
-#define SINGLES		10000		/* operations timed one by one: enough for p99.9 */
+#define BUFFER (64 * KIB) /* that is read, mapped one operation at a time */
+#define LINE \
+	64 /* a cache line, on every machine that this runs on or half of one */
+#define CHASE 1024 /* loads per turn of the timed loop */
+#define SINGLES 10000 /* operations timed one by one: enough for p99.9 */
 
 /* ---- read ---- */
 
@@ -30,7 +31,9 @@ static int op_read(void *arg, uint64_t i)
 
 static struct read_op read_of(const struct cell *c)
 {
-	return (struct read_op){ c->src, c->buf, c->src->flags & SOURCE_NULL ? 0 : c->group->size };
+	return (struct read_op){ c->src, c->buf,
+				 c->src->flags & SOURCE_NULL ? 0 :
+							       c->group->size };
 }
 
 static int sample_read(struct cell *c, uint64_t n, struct reading *out)
@@ -41,7 +44,8 @@ static int sample_read(struct cell *c, uint64_t n, struct reading *out)
 
 	reading_add(out, elapsed, n, n);
 	if (op.len)
-		cell_consumed(c, consume(target, op.len), consume(c->buf->contents, op.len));
+		cell_consumed(c, consume(target, op.len),
+			      consume(c->buf->contents, op.len));
 	return err;
 }
 
@@ -70,30 +74,31 @@ static uint64_t fixed_svc(const struct run *r, uint64_t size)
 }
 
 static const struct probe probe_read = {
-	.access	= K2U_ACCESS_COPY,
-	.flags	= PROBE_LINEAR,
-	.metric	= { { "warm", "read", UNIT_TIME } },
-	.sample	= sample_read,
-	.fixed	= fixed_read,
+	.access = K2U_ACCESS_COPY,
+	.flags = PROBE_LINEAR,
+	.metric = { { "warm", "read", UNIT_TIME } },
+	.sample = sample_read,
+	.fixed = fixed_read,
 };
 
 static const struct probe probe_read_svc = {
-	.access	= K2U_ACCESS_COPY,
-	.flags	= PROBE_SINGLE,
-	.metric	= { { "warm", "read_svc", UNIT_TIME } },
-	.sample	= sample_read_svc,
-	.fixed	= fixed_svc,
+	.access = K2U_ACCESS_COPY,
+	.flags = PROBE_SINGLE,
+	.metric = { { "warm", "read_svc", UNIT_TIME } },
+	.sample = sample_read_svc,
+	.fixed = fixed_svc,
 };
 
 /* ---- load: a chain of dependent loads through every line, in one random cycle ---- */
 
 struct chase {
 	const char *base;
-	uint64_t at;		/* offset of the next load */
+	uint64_t at; /* offset of the next load */
 	uint64_t loads, lines;
 };
 
-static __attribute__((noinline)) uint64_t chase(const char *base, uint64_t at, uint64_t loads)
+static __attribute__((noinline)) uint64_t chase(const char *base, uint64_t at,
+						uint64_t loads)
 {
 	while (loads--)
 		at = *(const volatile uint64_t *)(base + at);
@@ -126,7 +131,8 @@ static int write_cycle(char *image, uint64_t lines, uint64_t seed)
 		order[j] = t;
 	}
 	for (i = 0; i < lines; i++)
-		*(uint64_t *)(image + (uint64_t)i * LINE) = (uint64_t)order[i] * LINE;
+		*(uint64_t *)(image + (uint64_t)i * LINE) =
+			(uint64_t)order[i] * LINE;
 	free(order);
 	return 0;
 }
@@ -164,7 +170,7 @@ static int begin_load(struct cell *c)
 		return err;
 	w->base = c->use.addr;
 	w->lines = c->use.size / LINE;
-	w->at = chase(w->base, 0, w->lines);	/* touches all of it */
+	w->at = chase(w->base, 0, w->lines); /* touches all of it */
 	cell_consumed(c, w->at, 0);
 	return 0;
 }
@@ -191,7 +197,8 @@ static void end_load(struct cell *c)
 
 	if (!w)
 		return;
-	w->at = chase(w->base, w->at, (w->lines - w->loads % w->lines) % w->lines);
+	w->at = chase(w->base, w->at,
+		      (w->lines - w->loads % w->lines) % w->lines);
 	cell_consumed(c, w->at, 0);
 	access_map.teardown(&c->use);
 	buffer_fill(c->buf);
@@ -203,13 +210,13 @@ static uint64_t fixed_load(const struct run *r, uint64_t size)
 }
 
 static const struct probe probe_load = {
-	.access	= K2U_ACCESS_MAP,
-	.flags	= PROBE_LINEAR | PROBE_BYTES | PROBE_STORE,
-	.metric	= { { "warm", "load", UNIT_TIME } },
-	.begin	= begin_load,
-	.sample	= sample_load,
-	.end	= end_load,
-	.fixed	= fixed_load,
+	.access = K2U_ACCESS_MAP,
+	.flags = PROBE_LINEAR | PROBE_BYTES | PROBE_STORE,
+	.metric = { { "warm", "load", UNIT_TIME } },
+	.begin = begin_load,
+	.sample = sample_load,
+	.end = end_load,
+	.fixed = fixed_load,
 };
 
 /* ---- mmap, touch, munmap ---- */
@@ -234,7 +241,8 @@ static int sample_map(struct cell *c, uint64_t n, struct reading *out)
 		reading_add(&out[MMAP], elapsed, b.k, b.k);
 		if (touches && !err) {
 			err = timed_loop(batch_touch, &b, b.k, &elapsed);
-			reading_add(&out[TOUCH], elapsed, b.k * pages(c->buf->size), b.k);
+			reading_add(&out[TOUCH], elapsed,
+				    b.k * pages(c->buf->size), b.k);
 		}
 		if (!err) {
 			err = timed_loop(batch_teardown, &b, b.k, &elapsed);
@@ -262,7 +270,8 @@ static int sample_map_svc(struct cell *c, uint64_t n, struct reading *out)
 		if (err)
 			return err;
 		for (p = 0; p < nr && !(c->src->flags & SOURCE_NULL); p++) {
-			volatile uint64_t *word = (void *)(u.addr + p * page_bytes());
+			volatile uint64_t *word =
+				(void *)(u.addr + p * page_bytes());
 
 			start = now();
 			if (write)
@@ -287,7 +296,6 @@ static uint64_t fixed_turns(const struct run *r, uint64_t size)
 {
 	return size < MIB ? 4 : 1;
 }
-
 
 static const struct probe probe_map = {
 	.access	= K2U_ACCESS_MAP,
@@ -315,7 +323,7 @@ static const struct probe probe_map_svc = {
 
 /* ---- open, close: of a buffer of one page, what every object costs ---- */
 
-#define OPEN_BATCH	16
+#define OPEN_BATCH 16
 
 enum { OPEN, CLOSE };
 
@@ -342,7 +350,10 @@ static int op_close(void *arg, uint64_t i)
 
 static struct buffer buffer_of(const struct cell *c)
 {
-	return (struct buffer){ .src = c->src, .size = c->buf->size, .node = c->buf->node, .fd = -1 };
+	return (struct buffer){ .src = c->src,
+				.size = c->buf->size,
+				.node = c->buf->node,
+				.fd = -1 };
 }
 
 static int sample_open(struct cell *c, uint64_t n, struct reading *out)
@@ -423,12 +434,16 @@ int measure_latency(struct run *r)
 
 	for (i = 8; i <= 4096 && !err; i *= o->quick ? 8 : 2)
 		err = group_add(r, "latency", i, BUFFER, reads,
-				1 + (o->native && (i == 4096 || (i == 64 && !o->quick))));
+				1 + (o->native &&
+				     (i == 4096 || (i == 64 && !o->quick))));
 	nr = size_list(o->icount ? "16K,1M" : "16K,1M,64M", v);
 	for (i = 0; i < nr && !err; i++)
 		err = group_add(r, "latency", v[i], v[i], loads, 1);
 	nr = plan_sizes(r, v);
 	for (i = 0; i < nr && !err; i++)
-		err = group_add(r, "latency", v[i], v[i], maps, 1 + (o->native && v[i] == BUFFER));
-	return err ? err : group_add(r, "latency", page_bytes(), page_bytes(), opens, 1 + (o->native && !o->quick));
+		err = group_add(r, "latency", v[i], v[i], maps,
+				1 + (o->native && v[i] == BUFFER));
+	return err ? err :
+		     group_add(r, "latency", page_bytes(), page_bytes(), opens,
+			       1 + (o->native && !o->quick));
 }

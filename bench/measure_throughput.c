@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* measure_throughput.c - getting and consuming size_bytes: by phase, reused, per use, end to end. */
+/* measure_throughput.c - get and consume: by phase, reused, per use, end to end. */
 #include "bench.h"
 
 /* ---- pass: each phase of getting and consuming once ---- */
@@ -117,7 +117,8 @@ static int sample_copy(struct cell *c, uint64_t n, struct reading *out)
 	reading_add(out, elapsed, n, n);
 	if (u->size % u->len == 0)
 		cell_consumed(c, consume(u->addr, u->len),
-			      consume(c->buf->contents + u->size - u->len, u->len));
+			      consume(c->buf->contents + u->size - u->len,
+				      u->len));
 	return err;
 }
 
@@ -128,23 +129,23 @@ static uint64_t fixed_reuse(const struct run *r, uint64_t size)
 }
 
 static const struct probe probe_reuse = {
-	.access	= K2U_ACCESS_BOTH,
-	.flags	= PROBE_BYTES | PROBE_LINEAR,
-	.metric	= { { "warm", "reuse", UNIT_RATE } },
-	.begin	= begin_reuse,
-	.sample	= sample_reuse,
-	.end	= end_reuse,
-	.fixed	= fixed_reuse,
+	.access = K2U_ACCESS_BOTH,
+	.flags = PROBE_BYTES | PROBE_LINEAR,
+	.metric = { { "warm", "reuse", UNIT_RATE } },
+	.begin = begin_reuse,
+	.sample = sample_reuse,
+	.end = end_reuse,
+	.fixed = fixed_reuse,
 };
 
 static const struct probe probe_copy = {
-	.access	= K2U_ACCESS_COPY,
-	.flags	= PROBE_BYTES | PROBE_LINEAR,
-	.metric	= { { "warm", "copy", UNIT_RATE } },
-	.begin	= begin_reuse,
-	.sample	= sample_copy,
-	.end	= end_reuse,
-	.fixed	= fixed_reuse,
+	.access = K2U_ACCESS_COPY,
+	.flags = PROBE_BYTES | PROBE_LINEAR,
+	.metric = { { "warm", "copy", UNIT_RATE } },
+	.begin = begin_reuse,
+	.sample = sample_copy,
+	.end = end_reuse,
+	.fixed = fixed_reuse,
 };
 
 /* ---- per_use, e2e_<k>: set up, use k times, tear down ---- */
@@ -167,7 +168,9 @@ static int op_uses(void *arg, uint64_t i)
 
 static int sample_uses(struct cell *c, uint64_t n, struct reading *out)
 {
-	struct many m = { .use = &c->use, .acc = access_of(c->src), .k = c->probe->k };
+	struct many m = { .use = &c->use,
+			  .acc = access_of(c->src),
+			  .k = c->probe->k };
 	int64_t elapsed;
 	int err;
 
@@ -184,22 +187,22 @@ static uint64_t fixed_uses(const struct run *r, uint64_t size)
 }
 
 static const struct probe probe_per_use = {
-	.access	= K2U_ACCESS_BOTH,
-	.flags	= PROBE_BYTES | PROBE_LINEAR,
-	.k	= 1,
-	.metric	= { { "all", "per_use", UNIT_RATE } },
-	.sample	= sample_uses,
-	.fixed	= fixed_uses,
+	.access = K2U_ACCESS_BOTH,
+	.flags = PROBE_BYTES | PROBE_LINEAR,
+	.k = 1,
+	.metric = { { "all", "per_use", UNIT_RATE } },
+	.sample = sample_uses,
+	.fixed = fixed_uses,
 };
 
-#define PROBE_E2E(uses)							\
-	static const struct probe probe_e2e_##uses = {			\
-		.access	= K2U_ACCESS_BOTH,				\
-		.flags	= PROBE_BYTES,					\
-		.k	= uses,						\
-		.metric	= { { "all", "e2e_" #uses, UNIT_TIME } },	\
-		.sample	= sample_uses,					\
-		.fixed	= fixed_uses,					\
+#define PROBE_E2E(uses)                                           \
+	static const struct probe probe_e2e_##uses = {            \
+		.access = K2U_ACCESS_BOTH,                        \
+		.flags = PROBE_BYTES,                             \
+		.k = uses,                                        \
+		.metric = { { "all", "e2e_" #uses, UNIT_TIME } }, \
+		.sample = sample_uses,                            \
+		.fixed = fixed_uses,                              \
 	}
 
 PROBE_E2E(4);
@@ -213,7 +216,8 @@ static const struct probe *const quick[] = {
 };
 
 static const struct probe *const full[] = {
-	&probe_pass, &probe_reuse, &probe_per_use, &probe_copy, &probe_e2e_4, &probe_e2e_16,
+	&probe_pass, &probe_reuse, &probe_per_use,
+	&probe_copy, &probe_e2e_4, &probe_e2e_16,
 };
 
 int measure_throughput(struct run *r)

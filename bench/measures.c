@@ -18,7 +18,8 @@ unsigned int size_list(const char *list, uint64_t *v)
 	char one[8];
 	int used;
 
-	for (; sscanf(list, "%7[^,]%n", one, &used) == 1; list += used + (list[used] == ','))
+	for (; sscanf(list, "%7[^,]%n", one, &used) == 1;
+	     list += used + (list[used] == ','))
 		if (!parse_size(one, &size) && size >= page_bytes())
 			v[nr++] = size;
 	return nr;
@@ -35,5 +36,7 @@ unsigned int plan_sizes(const struct run *r, uint64_t *v)
 		return o->nr_sizes;
 	if (o->icount)
 		return size_list(o->quick ? "4K,64K,1M" : "4K,64K,1M,4M", v);
-	return size_list(o->quick ? "4K,64K,1M,16M" : "4K,16K,64K,256K,1M,4M,16M,64M,256M", v);
+	return size_list(o->quick ? "4K,64K,1M,16M" :
+				    "4K,16K,64K,256K,1M,4M,16M,64M,256M",
+			 v);
 }

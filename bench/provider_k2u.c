@@ -15,8 +15,11 @@ static const struct {
 	unsigned int access, backings;
 	const char *title, *refusal;
 } methods[] = {
-#define K2U_METHOD(id, name, access, backings, title, refusal) \
-	{ id, #name, K2U_ACCESS_##access, K2U_BACKING_##backings, title, refusal },
+#define K2U_METHOD(id, name, access, backings, title, refusal)              \
+	{                                                                   \
+		id,    #name,  K2U_ACCESS_##access, K2U_BACKING_##backings, \
+		title, refusal                                              \
+	},
 #include "methods.def"
 #undef K2U_METHOD
 };
@@ -51,7 +54,10 @@ static void k2u_close(struct buffer *b)
 static int k2u_setup(struct buffer *b)
 {
 	struct k2u_setup setup = {
-		.size = b->size, .backing = b->src->store_id, .cache = K2U_CACHE_WB, .node = b->node,
+		.size = b->size,
+		.backing = b->src->store_id,
+		.cache = K2U_CACHE_WB,
+		.node = b->node,
 	};
 
 	return ioctl(b->fd, K2U_IOC_SETUP, &setup) ? -errno : 0;
@@ -98,11 +104,13 @@ static int k2u_faults(struct buffer *b, uint64_t *count)
 
 static char *k2u_map(const struct source *s, struct buffer *b, char *at)
 {
-	return mmap(at, b->size, PROT_READ, MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), b->fd,
+	return mmap(at, b->size, PROT_READ,
+		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), b->fd,
 		    K2U_MMAP_OFFSET(s->id));
 }
 
-static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to, size_t len, off_t off)
+static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
+			size_t len, off_t off)
 {
 	return pread(b->fd, to, len, off);
 }
@@ -110,33 +118,40 @@ static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to, size
 /* ->fault without ->map_pages: no fault-around, a fault for every page */
 static uint64_t k2u_expect(const struct source *s, uint64_t size)
 {
-	return s->id == K2U_METHOD_fault ? (size + info.page_size - 1) / info.page_size : 0;
+	return s->id == K2U_METHOD_fault ?
+		       (size + info.page_size - 1) / info.page_size :
+		       0;
 }
 
-static bool k2u_refuse(const struct source *s, uint64_t size, char *why, size_t len)
+static bool k2u_refuse(const struct source *s, uint64_t size, char *why,
+		       size_t len)
 {
 	if (size > info.max_bytes)
-		snprintf(why, len, "over the module's max_bytes of %llu", info.max_bytes);
-	else if (s->store_id == K2U_BACKING_CONTIG && size > info.max_contig_bytes)
-		snprintf(why, len, "over the largest contiguous buffer of %llu bytes (max_contig_bytes)",
-			 info.max_contig_bytes);
+		snprintf(why, len, "over the module's max_bytes of %llu",
+			 info.max_bytes);
+	else if (s->store_id == K2U_BACKING_CONTIG &&
+		 size > info.max_contig_bytes)
+		snprintf(
+			why, len,
+			"over the largest contiguous buffer of %llu bytes (max_contig_bytes)",
+			info.max_contig_bytes);
 	else
 		return false;
 	return true;
 }
 
 static const struct source_ops k2u_ops = {
-	.open	= k2u_open,
-	.close	= k2u_close,
-	.setup	= k2u_setup,
-	.fill	= k2u_fill,
-	.store	= k2u_store,
-	.hash	= k2u_hash_kernel,
-	.faults	= k2u_faults,
-	.map	= k2u_map,
-	.copy	= k2u_copy,
-	.expect	= k2u_expect,
-	.refuse	= k2u_refuse,
+	.open = k2u_open,
+	.close = k2u_close,
+	.setup = k2u_setup,
+	.fill = k2u_fill,
+	.store = k2u_store,
+	.hash = k2u_hash_kernel,
+	.faults = k2u_faults,
+	.map = k2u_map,
+	.copy = k2u_copy,
+	.expect = k2u_expect,
+	.refuse = k2u_refuse,
 };
 
 /* Whether the module is there and speaks this ABI; else why not, and the mend */
@@ -147,34 +162,46 @@ static void k2u_probe(char *reason, size_t len)
 	memset(&info, 0, sizeof(info));
 	if (fd < 0) {
 		snprintf(reason, len, "%s: %m (%s)", device,
-			 errno == EACCES || errno == EPERM ? "run as root" :
-			 "load the module: insmod kmod/k2u.ko");
+			 errno == EACCES || errno == EPERM ?
+				 "run as root" :
+				 "load the module: insmod kmod/k2u.ko");
 		return;
 	}
 	if (ioctl(fd, K2U_IOC_INFO, &info))
-		snprintf(reason, len, "%s: K2U_IOC_INFO: %m (not the k2u module's device?)", device);
+		snprintf(reason, len,
+			 "%s: K2U_IOC_INFO: %m (not the k2u module's device?)",
+			 device);
 	else if (info.abi_version != K2U_ABI_VERSION)
-		snprintf(reason, len, "%s: ABI version %u where %u is wanted (rebuild and reload k2u.ko)",
-			 device, info.abi_version, K2U_ABI_VERSION);
+		snprintf(
+			reason, len,
+			"%s: ABI version %u where %u is wanted (rebuild and reload k2u.ko)",
+			device, info.abi_version, K2U_ABI_VERSION);
 	close(fd);
 }
 
-static int add(struct sources *s, unsigned int m, unsigned int backing, const char *name,
-	       const char *absent)
+static int add(struct sources *s, unsigned int m, unsigned int backing,
+	       const char *name, const char *absent)
 {
 	struct source row = {
-		.provider = "k2u", .method = methods[m].name, .backing = name,
-		.access = methods[m].access, .id = methods[m].id, .store_id = backing, .ops = &k2u_ops,
+		.provider = "k2u",
+		.method = methods[m].name,
+		.backing = name,
+		.access = methods[m].access,
+		.id = methods[m].id,
+		.store_id = backing,
+		.ops = &k2u_ops,
 		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL : 0,
 	};
 
 	snprintf(row.via, sizeof(row.via), "%s", methods[m].title);
 	if (!(methods[m].backings & backing))
-		snprintf(row.reason, sizeof(row.reason), "%s", methods[m].refusal);
+		snprintf(row.reason, sizeof(row.reason), "%s",
+			 methods[m].refusal);
 	else if (absent[0])
 		snprintf(row.reason, sizeof(row.reason), "%s", absent);
 	else if (!(info.backings & backing))
-		snprintf(row.reason, sizeof(row.reason), "this kernel gives modules no such memory");
+		snprintf(row.reason, sizeof(row.reason),
+			 "this kernel gives modules no such memory");
 	return source_add(s, &row) ? 0 : -ENOMEM;
 }
 
@@ -192,7 +219,8 @@ int provider_k2u(struct sources *s, const char *path)
 			continue;
 		}
 		for (i = 0; i < ARRAY_SIZE(backings) && !err; i++)
-			err = add(s, m, backings[i].bit, backings[i].name, absent);
+			err = add(s, m, backings[i].bit, backings[i].name,
+				  absent);
 	}
 	return err;
 }

@@ -22,7 +22,7 @@
 
 enum { STORE_MEMFD, STORE_BPF, STORE_PERF, STORE_ANON, STORE_NULL };
 
-static uint64_t fault_around = 64 * KIB;	/* the default of mm/memory.c */
+static uint64_t fault_around = 64 * KIB; /* the default of mm/memory.c */
 
 static uint64_t pages_of(uint64_t size)
 {
@@ -39,10 +39,12 @@ static void fd_close(struct buffer *b)
 
 static char *fd_map(const struct source *s, struct buffer *b, char *at)
 {
-	return mmap(at, b->size, PROT_READ, MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), b->fd, 0);
+	return mmap(at, b->size, PROT_READ,
+		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), b->fd, 0);
 }
 
-static ssize_t fd_copy(const struct source *s, struct buffer *b, void *to, size_t len, off_t off)
+static ssize_t fd_copy(const struct source *s, struct buffer *b, void *to,
+		       size_t len, off_t off)
 {
 	return pread(b->fd, to, len, off);
 }
@@ -74,7 +76,8 @@ static int memfd_open(struct buffer *b)
 	return err;
 }
 
-static int memfd_store(struct buffer *b, const void *from, size_t len, off_t off)
+static int memfd_store(struct buffer *b, const void *from, size_t len,
+		       off_t off)
 {
 	ssize_t put;
 
@@ -97,16 +100,18 @@ uint64_t fault_windows(uint64_t addr, uint64_t size, uint64_t window)
 
 static uint64_t memfd_expect(const struct source *s, uint64_t size)
 {
-	return fault_windows(0, size, fault_around);	/* the arena's slots are aligned to more */
+	return fault_windows(
+		0, size,
+		fault_around); /* the arena's slots are aligned to more */
 }
 
 static const struct source_ops memfd_ops = {
-	.open	= memfd_open,
-	.close	= fd_close,
-	.store	= memfd_store,
-	.map	= fd_map,
-	.copy	= fd_copy,
-	.expect	= memfd_expect,
+	.open = memfd_open,
+	.close = fd_close,
+	.store = memfd_store,
+	.map = fd_map,
+	.copy = fd_copy,
+	.expect = memfd_expect,
 };
 
 /* BPF array: vmalloc memory, mapped by array_map_mmap() */
@@ -126,7 +131,8 @@ static int bpf_array_open(struct buffer *b)
 	if (b->fd < 0)
 		return -errno;
 	b->hold_len = b->size;
-	b->hold = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
+	b->hold = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd,
+		       0);
 	if (b->hold != MAP_FAILED)
 		return 0;
 	err = -errno;
@@ -135,26 +141,27 @@ static int bpf_array_open(struct buffer *b)
 	return err;
 }
 
-static int bpf_array_store(struct buffer *b, const void *from, size_t len, off_t off)
+static int bpf_array_store(struct buffer *b, const void *from, size_t len,
+			   off_t off)
 {
 	memcpy(b->hold + off, from, len);
 	return 0;
 }
 
 static const struct source_ops bpf_array_ops = {
-	.open	= bpf_array_open,
-	.close	= fd_close,
-	.store	= bpf_array_store,
-	.map	= fd_map,
-	.expect	= expect_none,
+	.open = bpf_array_open,
+	.close = fd_close,
+	.store = bpf_array_store,
+	.map = fd_map,
+	.expect = expect_none,
 };
 
 static const struct source_ops bpf_array_fault_ops = {
-	.open	= bpf_array_open,
-	.close	= fd_close,
-	.store	= bpf_array_store,
-	.map	= fd_map,
-	.expect	= expect_pages,
+	.open = bpf_array_open,
+	.close = fd_close,
+	.store = bpf_array_store,
+	.map = fd_map,
+	.expect = expect_pages,
 };
 
 /*
@@ -166,15 +173,22 @@ static const struct source_ops bpf_array_fault_ops = {
 static int perf_open(struct buffer *b)
 {
 	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_DUMMY, .size = sizeof(attr),
-		.exclude_kernel = 1, .exclude_hv = 1,
-		.comm = 1, .sample_id_all = 1, .disabled = 1,
-		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID | PERF_SAMPLE_STREAM_ID |
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_DUMMY,
+		.size = sizeof(attr),
+		.exclude_kernel = 1,
+		.exclude_hv = 1,
+		.comm = 1,
+		.sample_id_all = 1,
+		.disabled = 1,
+		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
+			       PERF_SAMPLE_ID | PERF_SAMPLE_STREAM_ID |
 			       PERF_SAMPLE_CPU | PERF_SAMPLE_IDENTIFIER,
 	};
 	int err;
 
-	b->fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	b->fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1,
+			PERF_FLAG_FD_CLOEXEC);
 	if (b->fd < 0)
 		return -errno;
 	b->hold_len = b->size + page_bytes();
@@ -221,7 +235,8 @@ static char *perf_map(const struct source *s, struct buffer *b, char *at)
 	return p == MAP_FAILED ? p : p + s->head;
 }
 
-static bool perf_refuse(const struct source *s, uint64_t size, char *why, size_t len)
+static bool perf_refuse(const struct source *s, uint64_t size, char *why,
+			size_t len)
 {
 	if (!(size & (size - 1)) && size >= page_bytes())
 		return false;
@@ -230,21 +245,21 @@ static bool perf_refuse(const struct source *s, uint64_t size, char *why, size_t
 }
 
 static const struct source_ops perf_ops = {
-	.open	= perf_open,
-	.close	= fd_close,
-	.fill	= perf_fill,
-	.map	= perf_map,
-	.expect	= expect_none,
-	.refuse	= perf_refuse,
+	.open = perf_open,
+	.close = fd_close,
+	.fill = perf_fill,
+	.map = perf_map,
+	.expect = expect_none,
+	.refuse = perf_refuse,
 };
 
 static const struct source_ops perf_fault_ops = {
-	.open	= perf_open,
-	.close	= fd_close,
-	.fill	= perf_fill,
-	.map	= perf_map,
-	.expect	= expect_pages,
-	.refuse	= perf_refuse,
+	.open = perf_open,
+	.close = fd_close,
+	.fill = perf_fill,
+	.map = perf_map,
+	.expect = expect_pages,
+	.refuse = perf_refuse,
 };
 
 /* anon: the user's own memory, what a mapping of the kernel's is compared with */
@@ -268,23 +283,25 @@ static uint64_t thp_expect(const struct source *s, uint64_t size)
 	return size / pmd_bytes();
 }
 
-static bool thp_refuse(const struct source *s, uint64_t size, char *why, size_t len)
+static bool thp_refuse(const struct source *s, uint64_t size, char *why,
+		       size_t len)
 {
 	if (size % pmd_bytes() == 0)
 		return false;
-	snprintf(why, len, "not a multiple of a huge page (%zu bytes)", pmd_bytes());
+	snprintf(why, len, "not a multiple of a huge page (%zu bytes)",
+		 pmd_bytes());
 	return true;
 }
 
 static const struct source_ops anon_ops = {
-	.map	= anon_map,
-	.expect	= expect_pages,
+	.map = anon_map,
+	.expect = expect_pages,
 };
 
 static const struct source_ops thp_ops = {
-	.map	= thp_map,
-	.expect	= thp_expect,
-	.refuse	= thp_refuse,
+	.map = thp_map,
+	.expect = thp_expect,
+	.refuse = thp_refuse,
 };
 
 /* null: system calls of the same kind that hand over nothing */
@@ -292,16 +309,18 @@ static const struct source_ops thp_ops = {
 static char *null_map(const struct source *s, struct buffer *b, char *at)
 {
 	return mmap(at, b->size, PROT_NONE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+		    MAP_PRIVATE | MAP_ANONYMOUS |
+			    (at ? MAP_FIXED_NOREPLACE : 0),
+		    -1, 0);
 }
 
 static const struct source_ops null_ops = {
-	.open	= memfd_open,
-	.close	= fd_close,
-	.store	= memfd_store,
-	.map	= null_map,
-	.copy	= fd_copy,
-	.expect	= expect_none,
+	.open = memfd_open,
+	.close = fd_close,
+	.store = memfd_store,
+	.map = null_map,
+	.copy = fd_copy,
+	.expect = expect_none,
 };
 
 /*
@@ -310,7 +329,9 @@ static const struct source_ops null_ops = {
  */
 static int look(struct source *s, char *flags, size_t len, long *faults)
 {
-	struct buffer b = { .src = s, .size = 16 * page_bytes(), .node = K2U_NODE_ANY };
+	struct buffer b = { .src = s,
+			    .size = 16 * page_bytes(),
+			    .node = K2U_NODE_ANY };
 	const struct access_ops *acc = &access_map;
 	struct rusage before, after;
 	struct use u;
@@ -342,20 +363,25 @@ static void probe_bpf(struct source *s)
 	long faults = 0;
 	int err;
 
-	setrlimit(RLIMIT_MEMLOCK, &unlimited);	/* before 5.11, BPF memory counts against it */
+	/* Before 5.11, BPF memory counts against it */
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	err = look(s, flags, sizeof(flags), &faults);
 	if (err) {
-		snprintf(s->reason, sizeof(s->reason), "BPF_MAP_CREATE of an mmapable array: %s (%s)",
-			 strerror(-err), err == -EPERM ? "run as root or with CAP_BPF" :
-			 "needs CONFIG_BPF_SYSCALL, Linux 5.5");
+		snprintf(s->reason, sizeof(s->reason),
+			 "BPF_MAP_CREATE of an mmapable array: %s (%s)",
+			 strerror(-err),
+			 err == -EPERM ? "run as root or with CAP_BPF" :
+					 "needs CONFIG_BPF_SYSCALL, Linux 5.5");
 		return;
 	}
 	if (faults) {
 		s->method = "fault";
 		s->ops = &bpf_array_fault_ops;
 	}
-	snprintf(s->via, sizeof(s->via), "array_map_mmap(): %s, on vmalloc memory (seen: %ld faults for 16 pages, VmFlags %s)",
-		 faults ? "->fault" : "remap_vmalloc_range()", faults, flags);
+	snprintf(
+		s->via, sizeof(s->via),
+		"array_map_mmap(): %s, on vmalloc memory (seen: %ld faults for 16 pages, VmFlags %s)",
+		faults ? "->fault" : "remap_vmalloc_range()", faults, flags);
 }
 
 static void probe_perf(struct source *s)
@@ -363,57 +389,103 @@ static void probe_perf(struct source *s)
 	char flags[128] = "";
 	long faults = 0;
 	int err = look(s, flags, sizeof(flags), &faults);
-	bool pfnmap = strstr(flags, "pf");	/* flags are two letters each */
+	bool pfnmap = strstr(flags, "pf"); /* flags are two letters each */
 
 	if (err) {
-		snprintf(s->reason, sizeof(s->reason), "perf_event_open() and mmap of its ring: %s (%s)",
-			 strerror(-err), err == -EACCES ? "run as root, or lower kernel.perf_event_paranoid" :
-			 err == -EPERM ? "run as root, or raise kernel.perf_event_mlock_kb" :
-			 "needs CONFIG_PERF_EVENTS");
+		snprintf(
+			s->reason, sizeof(s->reason),
+			"perf_event_open() and mmap of its ring: %s (%s)",
+			strerror(-err),
+			err == -EACCES ?
+				"run as root, or lower kernel.perf_event_paranoid" :
+			err == -EPERM ?
+				"run as root, or raise kernel.perf_event_mlock_kb" :
+				"needs CONFIG_PERF_EVENTS");
 		return;
 	}
 	if (!pfnmap) {
 		s->method = "fault";
 		s->ops = &perf_fault_ops;
 	}
-	snprintf(s->via, sizeof(s->via), "perf_mmap(): %s (seen: %ld faults for 16 pages, VmFlags %s)",
-		 pfnmap ? "remap_pfn_range()" : "perf_mmap_fault()", faults, flags);
+	snprintf(s->via, sizeof(s->via),
+		 "perf_mmap(): %s (seen: %ld faults for 16 pages, VmFlags %s)",
+		 pfnmap ? "remap_pfn_range()" : "perf_mmap_fault()", faults,
+		 flags);
 }
 
 static void probe_thp(struct source *s)
 {
 	char mode[64];
 
-	if (!read_text("/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode)))
-		snprintf(s->reason, sizeof(s->reason), "this kernel has no transparent huge pages");
-	else if (strstr(mode, "[never]"))
+	if (!read_text("/sys/kernel/mm/transparent_hugepage/enabled", mode,
+		       sizeof(mode)))
 		snprintf(s->reason, sizeof(s->reason),
-			 "transparent huge pages are off (echo madvise >/sys/kernel/mm/transparent_hugepage/enabled)");
+			 "this kernel has no transparent huge pages");
+	else if (strstr(mode, "[never]"))
+		snprintf(
+			s->reason, sizeof(s->reason),
+			"transparent huge pages are off (echo madvise >/sys/kernel/mm/transparent_hugepage/enabled)");
 }
 
 static const struct source rows[] = {
 	{
-		.method = "read", .backing = "memfd", .access = K2U_ACCESS_COPY,
-		.store_id = STORE_MEMFD, .ops = &memfd_ops, .via = "shmem_file_read_iter(): copy_page_to_iter()",
-	}, {
-		.method = "fault", .backing = "memfd", .access = K2U_ACCESS_MAP,
-		.store_id = STORE_MEMFD, .ops = &memfd_ops, .via = "filemap_map_pages(): fault-around",
-	}, {
-		.method = "vmalloc", .backing = "bpf-array", .access = K2U_ACCESS_MAP,
-		.store_id = STORE_BPF, .ops = &bpf_array_ops, .via = "array_map_mmap()",
-	}, {
-		.method = "pfn", .backing = "perf-ring", .access = K2U_ACCESS_MAP,
-		.store_id = STORE_PERF, .ops = &perf_ops, .via = "perf_mmap()",
-	}, {
-		.method = "anon", .backing = "4k", .access = K2U_ACCESS_MAP, .flags = SOURCE_FRESH,
-		.store_id = STORE_ANON, .ops = &anon_ops, .via = "do_anonymous_page(): plain memory of the process",
-	}, {
-		.method = "anon", .backing = "thp", .access = K2U_ACCESS_MAP,
+		.method = "read",
+		.backing = "memfd",
+		.access = K2U_ACCESS_COPY,
+		.store_id = STORE_MEMFD,
+		.ops = &memfd_ops,
+		.via = "shmem_file_read_iter(): copy_page_to_iter()",
+	},
+	{
+		.method = "fault",
+		.backing = "memfd",
+		.access = K2U_ACCESS_MAP,
+		.store_id = STORE_MEMFD,
+		.ops = &memfd_ops,
+		.via = "filemap_map_pages(): fault-around",
+	},
+	{
+		.method = "vmalloc",
+		.backing = "bpf-array",
+		.access = K2U_ACCESS_MAP,
+		.store_id = STORE_BPF,
+		.ops = &bpf_array_ops,
+		.via = "array_map_mmap()",
+	},
+	{
+		.method = "pfn",
+		.backing = "perf-ring",
+		.access = K2U_ACCESS_MAP,
+		.store_id = STORE_PERF,
+		.ops = &perf_ops,
+		.via = "perf_mmap()",
+	},
+	{
+		.method = "anon",
+		.backing = "4k",
+		.access = K2U_ACCESS_MAP,
+		.flags = SOURCE_FRESH,
+		.store_id = STORE_ANON,
+		.ops = &anon_ops,
+		.via = "do_anonymous_page(): plain memory of the process",
+	},
+	{
+		.method = "anon",
+		.backing = "thp",
+		.access = K2U_ACCESS_MAP,
 		.flags = SOURCE_FRESH | SOURCE_HUGE,
-		.store_id = STORE_ANON, .ops = &thp_ops, .via = "do_huge_pmd_anonymous_page(): plain memory, MADV_HUGEPAGE",
-	}, {
-		.method = "null", .backing = "none", .access = K2U_ACCESS_BOTH, .flags = SOURCE_NULL,
-		.store_id = STORE_NULL, .ops = &null_ops, .via = "pread of 0 bytes of a memfd; mmap of PROT_NONE, not touched",
+		.store_id = STORE_ANON,
+		.ops = &thp_ops,
+		.via = "do_huge_pmd_anonymous_page(): plain memory, MADV_HUGEPAGE",
+	},
+	{
+		.method = "null",
+		.backing = "none",
+		.access = K2U_ACCESS_BOTH,
+		.flags = SOURCE_NULL,
+		.store_id = STORE_NULL,
+		.ops = &null_ops,
+		.via = "pread of 0 bytes of a memfd; mmap of PROT_NONE, not touched",
 	},
 };
 
@@ -422,7 +494,8 @@ int provider_tree(struct sources *s)
 	unsigned int i;
 	char text[32];
 
-	if (read_text("/sys/kernel/debug/fault_around_bytes", text, sizeof(text)))
+	if (read_text("/sys/kernel/debug/fault_around_bytes", text,
+		      sizeof(text)))
 		fault_around = strtoull(text, NULL, 10);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct source *v = source_add(s, &rows[i]);

@@ -17,12 +17,13 @@
 
 #include "bench.h"
 
-#define BATCH_NS	50000.0		/* of the fastest side, at least */
-#define BATCH_CAP_NS	8e6		/* of the slowest side: the count does not grow any more */
-#define LINEAR_TRIES	3
-#define LINEAR_ROUNDS	3
-#define LINEAR_LIMIT	0.05
-#define STEADY_LIMIT	0.10
+#define BATCH_NS 50000.0 /* of the fastest side, at least */
+#define BATCH_CAP_NS \
+	8e6 /* of the slowest side: the count does not grow any more */
+#define LINEAR_TRIES 3
+#define LINEAR_ROUNDS 3
+#define LINEAR_LIMIT 0.05
+#define STEADY_LIMIT 0.10
 
 volatile sig_atomic_t stop_signal;
 
@@ -35,15 +36,16 @@ struct state {
 	struct cell *cell;
 	unsigned int nr_cells;
 	unsigned int *order;
-	char *image;			/* the pattern */
+	char *image; /* the pattern */
 	uint64_t sum, hash, seed;
 	struct reading *out;
-	unsigned int max_single;	/* readings per metric that out has room for */
+	unsigned int max_single; /* readings per metric that out has room for */
 };
 
 static bool selected(const struct run *r, const struct source *s)
 {
-	return in_list(r->opt.methods, s->method) && in_list(r->opt.providers, s->provider);
+	return in_list(r->opt.methods, s->method) &&
+	       in_list(r->opt.providers, s->provider);
 }
 
 int group_add(struct run *r, const char *measure, uint64_t size, uint64_t bytes,
@@ -60,9 +62,10 @@ int group_add(struct run *r, const char *measure, uint64_t size, uint64_t bytes,
 
 /* ---- rows ---- */
 
-static void check_row(struct run *r, const struct group *g, const struct source *s,
-		      const struct metric *m, const char *name, const char *expected,
-		      const char *got, const char *verdict, const char *note)
+static void check_row(struct run *r, const struct group *g,
+		      const struct source *s, const struct metric *m,
+		      const char *name, const char *expected, const char *got,
+		      const char *verdict, const char *note)
 {
 	char clean[256];
 	size_t i;
@@ -72,20 +75,26 @@ static void check_row(struct run *r, const struct group *g, const struct source 
 	for (i = 0; clean[i]; i++)
 		if (clean[i] == ',' || clean[i] == '\n')
 			clean[i] = ';';
-	emit_line(r->emit, EMIT_CHECKS, "%s,%s,%s,%s,wb,%lu,%u,%s,%s,%s,%s,%s,%s,%s",
-		  g->measure, s->provider, s->method, s->backing, g->size, r->opt.boot,
-		  m ? m->phase : "all", m ? m->name : "", name, expected, got, verdict, clean);
+	emit_line(r->emit, EMIT_CHECKS,
+		  "%s,%s,%s,%s,wb,%lu,%u,%s,%s,%s,%s,%s,%s,%s", g->measure,
+		  s->provider, s->method, s->backing, g->size, r->opt.boot,
+		  m ? m->phase : "all", m ? m->name : "", name, expected, got,
+		  verdict, clean);
 }
 
 void check(const struct cell *c, const struct metric *m, const char *name,
-	   const char *expected, const char *got, const char *verdict, const char *note)
+	   const char *expected, const char *got, const char *verdict,
+	   const char *note)
 {
-	check_row(c->run, c->group, c->src, m, name, expected, got, verdict, note);
+	check_row(c->run, c->group, c->src, m, name, expected, got, verdict,
+		  note);
 }
 
-static void unavailable(struct state *st, const struct source *s, const char *why)
+static void unavailable(struct state *st, const struct source *s,
+			const char *why)
 {
-	check_row(st->run, st->group, s, NULL, "available", "", "", "unavailable", why);
+	check_row(st->run, st->group, s, NULL, "available", "", "",
+		  "unavailable", why);
 }
 
 /* An operation failed: say so, take no more samples of this cell */
@@ -99,9 +108,10 @@ static void cell_died(struct cell *c, int err)
 	c->run->failed++;
 	snprintf(note, sizeof(note), "an operation failed: %s", strerror(-err));
 	check(c, c->probe->metric, "available", "", "", "fail", note);
-	fprintf(stderr, "k2u-bench: %s %s/%s/%s %lu bytes %s: %s\n", c->group->measure,
-		c->src->provider, c->src->method, c->src->backing, c->group->size,
-		c->probe->metric[0].name, note);
+	fprintf(stderr, "k2u-bench: %s %s/%s/%s %lu bytes %s: %s\n",
+		c->group->measure, c->src->provider, c->src->method,
+		c->src->backing, c->group->size, c->probe->metric[0].name,
+		note);
 }
 
 static unsigned int nr_metrics(const struct probe *p)
@@ -113,7 +123,8 @@ static unsigned int nr_metrics(const struct probe *p)
 	return i;
 }
 
-static double value_of(const struct cell *c, const struct metric *m, const struct reading *out)
+static double value_of(const struct cell *c, const struct metric *m,
+		       const struct reading *out)
 {
 	const struct timing *t = &c->run->timing;
 
@@ -127,17 +138,22 @@ static double value_of(const struct cell *c, const struct metric *m, const struc
 	}
 }
 
-static void sample_row(struct cell *c, const struct metric *m, const struct reading *out,
-		       unsigned int block, unsigned int sample)
+static void sample_row(struct cell *c, const struct metric *m,
+		       const struct reading *out, unsigned int block,
+		       unsigned int sample)
 {
 	const struct run *r = c->run;
 	const char *unit = m->unit == UNIT_FAULTS ? "faults" :
-			   m->unit == UNIT_RATE ? r->opt.icount ? "B/insn" : "GB/s" :
-			   r->opt.icount ? "insn" : "ns";
+			   m->unit == UNIT_RATE	  ? r->opt.icount ? "B/insn" :
+								    "GB/s" :
+			   r->opt.icount	  ? "insn" :
+						    "ns";
 
-	emit_line(r->emit, EMIT_SAMPLES, "%s,%s,%s,%s,wb,%lu,1,%u,%s,%s,%s,%u,%u,%lu,%.5g,%.8g",
-		  c->group->measure, c->src->provider, c->src->method, c->src->backing,
-		  c->group->size, r->opt.boot, m->phase, m->name, unit, block, sample, out->iters,
+	emit_line(r->emit, EMIT_SAMPLES,
+		  "%s,%s,%s,%s,wb,%lu,1,%u,%s,%s,%s,%u,%u,%lu,%.5g,%.8g",
+		  c->group->measure, c->src->provider, c->src->method,
+		  c->src->backing, c->group->size, r->opt.boot, m->phase,
+		  m->name, unit, block, sample, out->iters,
 		  m->unit == UNIT_TIME ? timing_overhead(&r->timing, out) : 0.0,
 		  value_of(c, m, out));
 }
@@ -201,18 +217,21 @@ static void emit_sample(struct state *st, struct cell *c, unsigned int block)
 
 		for (j = 0; j < per; j++)
 			if (out[j].iters)
-				sample_row(c, &p->metric[i], &out[j], block + 1, j + 1);
+				sample_row(c, &p->metric[i], &out[j], block + 1,
+					   j + 1);
 		if (per != 1 || !out->iters)
 			continue;
 		c->seen[i] = true;
-		c->hist[i * c->run->opt.blocks + block] = value_of(c, &p->metric[i], out);
+		c->hist[i * c->run->opt.blocks + block] =
+			value_of(c, &p->metric[i], out);
 	}
 }
 
 /* ---- calibration ---- */
 
 /* The elapsed times of n batches: of the cell's fastest metric, and of all */
-static int cell_times(struct state *st, struct cell *c, uint64_t n, double *fastest, double *all)
+static int cell_times(struct state *st, struct cell *c, uint64_t n,
+		      double *fastest, double *all)
 {
 	double one, sum = 0, least = INFINITY;
 	unsigned int i;
@@ -234,7 +253,8 @@ static int cell_times(struct state *st, struct cell *c, uint64_t n, double *fast
 static void calibrate(struct state *st, const struct probe *p)
 {
 	const struct run *r = st->run;
-	double target = fmax(BATCH_NS, 1000 * r->timing.resolution), fastest, slowest, one, all;
+	double target = fmax(BATCH_NS, 1000 * r->timing.resolution), fastest,
+	       slowest, one, all;
 	bool fixed = r->opt.icount || p->flags & (PROBE_SINGLE | PROBE_COUNT);
 	uint64_t n = fixed ? p->fixed(r, st->group->size) : 1;
 	unsigned int i;
@@ -245,7 +265,8 @@ static void calibrate(struct state *st, const struct probe *p)
 		for (i = 0; i < st->nr_cells; i++) {
 			struct cell *c = &st->cell[i];
 
-			if (c->probe != p || c->dead || cell_times(st, c, n, &one, &all))
+			if (c->probe != p || c->dead ||
+			    cell_times(st, c, n, &one, &all))
 				continue;
 			fastest = fmin(fastest, one);
 			slowest = fmax(slowest, all);
@@ -260,7 +281,8 @@ static void calibrate(struct state *st, const struct probe *p)
 }
 
 /* time(2N) / time(N): 2, or the loop did not do what it says. The median of a few tries, */
-static bool linear_round(struct state *st, struct cell *c, unsigned int tries, double *ratio)
+static bool linear_round(struct state *st, struct cell *c, unsigned int tries,
+			 double *ratio)
 {
 	const struct timing *t = &st->run->timing;
 	unsigned int nr = nr_metrics(c->probe), i, j;
@@ -271,11 +293,15 @@ static bool linear_round(struct state *st, struct cell *c, unsigned int tries, d
 		if (cell_sample(st, c, c->n))
 			return false;
 		for (i = 0; i < nr; i++)
-			once[i] = st->out[i].iters ? timing_value(t, &st->out[i]) : 0;
+			once[i] = st->out[i].iters ?
+					  timing_value(t, &st->out[i]) :
+					  0;
 		if (cell_sample(st, c, 2 * c->n))
 			return false;
 		for (i = 0; i < nr; i++)
-			v[i][j] = once[i] ? 2 * timing_value(t, &st->out[i]) / once[i] : 2;
+			v[i][j] = once[i] ? 2 * timing_value(t, &st->out[i]) /
+						    once[i] :
+					    2;
 	}
 	for (i = 0; i < nr; i++) {
 		ratio[i] = median(v[i], tries);
@@ -303,14 +329,18 @@ static void check_linear(struct state *st, struct cell *c)
 		ok = fabs(ratio[i] / 2 - 1) <= LINEAR_LIMIT;
 		st->run->nonlinear += !ok;
 		snprintf(got, sizeof(got), "%.4f", ratio[i]);
-		check(c, &c->probe->metric[i], "linearity", "2", got, ok ? "pass" : "fail",
-		      ok ? "" : "time of 2N over time of N is off by more than 5 %");
+		check(c, &c->probe->metric[i], "linearity", "2", got,
+		      ok ? "pass" : "fail",
+		      ok ? "" :
+			   "time of 2N over time of N is off by more than 5 %");
 	}
 }
 
 /* ---- checks ---- */
 
-static int64_t verify_map(struct state *st, const struct source *s, struct buffer *b)
+/* The first wrong byte, -1 if there is none, or -errno - 1 */
+static int64_t verify_map(struct state *st, const struct source *s,
+			  struct buffer *b)
 {
 	struct use u;
 	int64_t at;
@@ -326,24 +356,30 @@ static int64_t verify_map(struct state *st, const struct source *s, struct buffe
 	return at;
 }
 
-static int64_t verify_copy(struct state *st, const struct source *s, struct buffer *b)
+static int64_t verify_copy(struct state *st, const struct source *s,
+			   struct buffer *b)
 {
 	static char chunk[CHUNK];
 	uint64_t off, len;
-	int64_t at = -1;
+	int64_t at;
+	ssize_t got;
 
-	for (off = 0; off < b->size && at < 0; off += len) {
+	for (off = 0; off < b->size; off += len) {
 		len = b->size - off < CHUNK ? b->size - off : CHUNK;
 		memset(chunk, 0, len);
-		if (s->ops->copy(s, b, chunk, len, off) != (ssize_t)len)
-			return -errno - 1;
+		got = s->ops->copy(s, b, chunk, len, off);
+		if (got != (ssize_t)len)
+			return (got < 0 ? -errno : -EIO) - 1;
 		at = bytes_differ(chunk, b->contents + off, len);
+		if (at >= 0)
+			return off + at;
 	}
-	return at < 0 ? at : (int64_t)off + at;
+	return -1;
 }
 
 /* Every byte, as this source's user sees it; and as the kernel sees it */
-static void verify(struct state *st, const struct source *s, struct buffer *b, const char *when)
+static void verify(struct state *st, const struct source *s, struct buffer *b,
+		   const char *when)
 {
 	char expected[32], got[64], note[128];
 	uint64_t hash;
@@ -351,26 +387,32 @@ static void verify(struct state *st, const struct source *s, struct buffer *b, c
 	bool ok;
 
 	if (!(s->flags & SOURCE_NULL)) {
-		at = s->access & K2U_ACCESS_MAP ? verify_map(st, s, b) : verify_copy(st, s, b);
+		at = s->access & K2U_ACCESS_MAP ? verify_map(st, s, b) :
+						  verify_copy(st, s, b);
 		ok = at == -1;
 		st->run->failed += !ok;
-		snprintf(note, sizeof(note), "%s the samples%s%s", when, at < -1 ? ": " : "",
+		snprintf(note, sizeof(note), "%s the samples%s%s", when,
+			 at < -1 ? ": " : "",
 			 at < -1 ? strerror(-(at + 1)) : "");
 		if (at >= 0)
-			snprintf(note, sizeof(note), "%s the samples: byte %ld", when, at);
+			snprintf(note, sizeof(note), "%s the samples: byte %ld",
+				 when, at);
 		snprintf(expected, sizeof(expected), "%lu", b->size);
 		snprintf(got, sizeof(got), "%ld", ok ? (int64_t)b->size : at);
-		check_row(st->run, st->group, s, NULL, "contents", expected, got, ok ? "pass" : "fail", note);
+		check_row(st->run, st->group, s, NULL, "contents", expected,
+			  got, ok ? "pass" : "fail", note);
 	}
 	if (!s->ops->hash)
 		return;
 	errno = -s->ops->hash(b, &hash);
 	ok = !errno && hash == st->hash;
 	st->run->failed += !ok;
-	snprintf(note, sizeof(note), "%s the samples%s%s", when, errno ? ": " : "", errno ? strerror(errno) : "");
+	snprintf(note, sizeof(note), "%s the samples%s%s", when,
+		 errno ? ": " : "", errno ? strerror(errno) : "");
 	snprintf(expected, sizeof(expected), "%016lx", st->hash);
 	snprintf(got, sizeof(got), "%016lx", errno ? 0 : hash);
-	check_row(st->run, st->group, s, NULL, "kernel-hash", expected, got, ok ? "pass" : "fail", note);
+	check_row(st->run, st->group, s, NULL, "kernel-hash", expected, got,
+		  ok ? "pass" : "fail", note);
 }
 
 static void check_consumed(struct cell *c)
@@ -381,8 +423,10 @@ static void check_consumed(struct cell *c)
 		return;
 	snprintf(expected, sizeof(expected), "%016lx", c->want);
 	snprintf(got, sizeof(got), "%016lx", c->got);
-	snprintf(note, sizeof(note), "%lu of %lu timed sums are right", c->sums - c->bad_sums, c->sums);
-	check(c, c->probe->metric, "consumed", expected, got, c->bad_sums ? "fail" : "pass", note);
+	snprintf(note, sizeof(note), "%lu of %lu timed sums are right",
+		 c->sums - c->bad_sums, c->sums);
+	check(c, c->probe->metric, "consumed", expected, got,
+	      c->bad_sums ? "fail" : "pass", note);
 	c->run->failed += !!c->bad_sums;
 }
 
@@ -403,7 +447,8 @@ static void check_steady(struct cell *c)
 		if (!c->seen[i] || m->unit == UNIT_FAULTS)
 			continue;
 		if (!q) {
-			check(c, m, "steady", "1", "", "unavailable", "fewer than 4 blocks");
+			check(c, m, "steady", "1", "", "unavailable",
+			      "fewer than 4 blocks");
 			continue;
 		}
 		for (j = 0; j < q; j++) {
@@ -418,7 +463,8 @@ static void check_steady(struct cell *c)
 		c->run->unsettled += !ok;
 		snprintf(got, sizeof(got), "%.4f", b / a);
 		check(c, m, "steady", "1", got, ok ? "pass" : "fail",
-		      ok ? "" : "the last quarter of the blocks is apart from the first");
+		      ok ? "" :
+			   "the last quarter of the blocks is apart from the first");
 	}
 }
 
@@ -429,7 +475,8 @@ static struct buffer *find_buffer(struct state *st, const struct source *s)
 	unsigned int i;
 
 	for (i = 0; i < st->nr_bufs; i++)
-		if (st->buf[i].src->ops->open == s->ops->open && st->buf[i].src->store_id == s->store_id)
+		if (st->buf[i].src->ops->open == s->ops->open &&
+		    st->buf[i].src->store_id == s->store_id)
 			return &st->buf[i];
 	return NULL;
 }
@@ -441,7 +488,8 @@ static struct buffer *get_buffer(struct state *st, const struct source *s)
 	char why[160];
 	int err;
 
-	if (s->ops->refuse && s->ops->refuse(s, st->group->bytes, why, sizeof(why))) {
+	if (s->ops->refuse &&
+	    s->ops->refuse(s, st->group->bytes, why, sizeof(why))) {
 		unavailable(st, s, why);
 		return NULL;
 	}
@@ -449,12 +497,17 @@ static struct buffer *get_buffer(struct state *st, const struct source *s)
 		return b;
 	b = &st->buf[st->nr_bufs];
 	*b = (struct buffer){
-		.src = s, .size = st->group->bytes, .seed = st->seed, .sum = st->sum,
-		.contents = st->image, .node = st->run->opt.node,
+		.src = s,
+		.size = st->group->bytes,
+		.seed = st->seed,
+		.sum = st->sum,
+		.contents = st->image,
+		.node = st->run->opt.node,
 	};
 	err = buffer_open(b);
 	if (err) {
-		snprintf(why, sizeof(why), "no buffer of %lu bytes: %s", st->group->bytes, strerror(-err));
+		snprintf(why, sizeof(why), "no buffer of %lu bytes: %s",
+			 st->group->bytes, strerror(-err));
 		unavailable(st, s, why);
 		return NULL;
 	}
@@ -493,19 +546,27 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 
 		if (!probe_applies(p, s))
 			continue;
-		if (p->flags & PROBE_STORE && !(s->flags & SOURCE_FRESH) && !s->ops->store) {
-			check_row(r, g, s, p->metric, "available", "", "", "unavailable",
+		if (p->flags & PROBE_STORE && !(s->flags & SOURCE_FRESH) &&
+		    !s->ops->store) {
+			check_row(r, g, s, p->metric, "available", "", "",
+				  "unavailable",
 				  "user space cannot write these bytes");
 			continue;
 		}
 		*c = (struct cell){
-			.run = r, .group = g, .src = s, .buf = b, .probe = p,
+			.run = r,
+			.group = g,
+			.src = s,
+			.buf = b,
+			.probe = p,
 			.slot = MAX_BATCH + st->nr_cells,
-			.hist = calloc(MAX_METRICS * r->opt.blocks, sizeof(double)),
+			.hist = calloc(MAX_METRICS * r->opt.blocks,
+				       sizeof(double)),
 		};
 		if (!c->hist)
 			return -ENOMEM;
-		if (p->flags & PROBE_SINGLE && p->fixed(r, g->size) > st->max_single)
+		if (p->flags & PROBE_SINGLE &&
+		    p->fixed(r, g->size) > st->max_single)
 			st->max_single = p->fixed(r, g->size);
 		st->nr_cells++;
 	}
@@ -539,8 +600,11 @@ static int group_open(struct state *st)
 		return -ENOMEM;
 	if (!memory_suffices(st)) {
 		for (i = 0; i < r->src.nr; i++)
-			if (selected(r, &r->src.v[i]) && source_available(&r->src.v[i]))
-				unavailable(st, &r->src.v[i], "the machine has not memory enough for this size");
+			if (selected(r, &r->src.v[i]) &&
+			    source_available(&r->src.v[i]))
+				unavailable(
+					st, &r->src.v[i],
+					"the machine has not memory enough for this size");
 		return 0;
 	}
 	st->image = map_private(NULL, g->bytes);
@@ -553,7 +617,8 @@ static int group_open(struct state *st)
 		const struct source *s = &r->src.v[i];
 		struct buffer *b;
 
-		if (!selected(r, s) || !source_available(s) || !any_applies(g, s))
+		if (!selected(r, s) || !source_available(s) ||
+		    !any_applies(g, s))
 			continue;
 		b = get_buffer(st, s);
 		err = b ? add_cells(st, s, b) : 0;
@@ -561,7 +626,8 @@ static int group_open(struct state *st)
 			return err;
 	}
 	st->out = calloc(MAX_METRICS * st->max_single, sizeof(*st->out));
-	return st->out ? arena_begin(g->bytes, batch_uses(r, g->bytes)) : -ENOMEM;
+	return st->out ? arena_begin(g->bytes, batch_uses(r, g->bytes)) :
+			 -ENOMEM;
 }
 
 static void group_close(struct state *st)
@@ -593,7 +659,8 @@ static void verify_all(struct state *st, const char *when)
 			verify(st, st->cell[i].src, st->cell[i].buf, when);
 }
 
-static void run_blocks(struct state *st, void (*tick)(struct run *, double), double done)
+static void run_blocks(struct state *st, void (*tick)(struct run *, double),
+		       double done)
 {
 	struct run *r = st->run;
 	unsigned int block, i;
@@ -616,7 +683,8 @@ static void run_blocks(struct state *st, void (*tick)(struct run *, double), dou
 	}
 }
 
-static void measure_cells(struct state *st, void (*tick)(struct run *, double), double done)
+static void measure_cells(struct state *st, void (*tick)(struct run *, double),
+			  double done)
 {
 	unsigned int i;
 	int err;
@@ -634,7 +702,8 @@ static void measure_cells(struct state *st, void (*tick)(struct run *, double), 
 	for (i = 0; i < st->nr_cells && !stop_signal; i++) {
 		struct cell *c = &st->cell[i];
 
-		if (!c->dead && !cell_sample(st, c, c->n) && c->probe->flags & PROBE_LINEAR)
+		if (!c->dead && !cell_sample(st, c, c->n) &&
+		    c->probe->flags & PROBE_LINEAR)
 			check_linear(st, c);
 	}
 	run_blocks(st, tick, done);
@@ -652,8 +721,8 @@ static void measure_cells(struct state *st, void (*tick)(struct run *, double), 
 	}
 }
 
-static int run_group(struct run *r, const struct group *g, void (*tick)(struct run *, double),
-		     double done)
+static int run_group(struct run *r, const struct group *g,
+		     void (*tick)(struct run *, double), double done)
 {
 	struct state st = { .run = r, .group = g };
 	int err = group_open(&st);
@@ -673,13 +742,17 @@ static double started_ns;
 
 static double eta(const struct run *r, double done)
 {
-	return done > 0 ? (now() - started_ns) / 1e9 * (r->nr_groups / done - 1) : 0;
+	return done > 0 ?
+		       (now() - started_ns) / 1e9 * (r->nr_groups / done - 1) :
+		       0;
 }
 
 static void tick_terminal(struct run *r, double done)
 {
-	fprintf(stderr, "\rk2u-bench: %3.0f %%, %.0f s elapsed, about %.0f s remaining  ",
-		100 * done / r->nr_groups, (now() - started_ns) / 1e9, eta(r, done));
+	fprintf(stderr,
+		"\rk2u-bench: %3.0f %%, %.0f s elapsed, about %.0f s remaining  ",
+		100 * done / r->nr_groups, (now() - started_ns) / 1e9,
+		eta(r, done));
 }
 
 static void tick_nothing(struct run *r, double done)
@@ -694,11 +767,13 @@ int run_groups(struct run *r)
 
 	started_ns = now();
 	for (i = 0; i < r->nr_groups && !err && !stop_signal; i++) {
-		err = run_group(r, &r->groups[i], terminal ? tick_terminal : tick_nothing, i);
+		err = run_group(r, &r->groups[i],
+				terminal ? tick_terminal : tick_nothing, i);
 		if (!err)
 			err = emit_flush(r->emit);
 		if (!err)
-			err = emit_progress(r->emit, i + 1, r->nr_groups, eta(r, i + 1));
+			err = emit_progress(r->emit, i + 1, r->nr_groups,
+					    eta(r, i + 1));
 	}
 	if (terminal)
 		fputs("\r\033[K", stderr);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #include "bench.h"
 
 struct source *source_add(struct sources *s, const struct source *row)
@@ -37,8 +36,8 @@ const struct source *source_find(const struct sources *s, const char *name)
 	unsigned int i;
 
 	for (i = 0; i < s->nr; i++) {
-		snprintf(full, sizeof(full), "%s/%s/%s", s->v[i].provider, s->v[i].method,
-			 s->v[i].backing);
+		snprintf(full, sizeof(full), "%s/%s/%s", s->v[i].provider,
+			 s->v[i].method, s->v[i].backing);
 		if (!strcmp(full, name))
 			return &s->v[i];
 	}
@@ -59,11 +58,18 @@ json_t *sources_json(const struct sources *s)
 
 	for (i = 0; i < s->nr; i++) {
 		const struct source *v = &s->v[i];
+		json_t *row = json_object();
 
-		json_array_append_new(rows, json_pack("{ss ss ss ss sb ss ss}",
-			"provider", v->provider, "method", v->method, "backing", v->backing,
-			"access", access_name(v->access), "available", source_available(v),
-			"reason", v->reason, "via", v->via));
+		json_object_set_new(row, "provider", json_string(v->provider));
+		json_object_set_new(row, "method", json_string(v->method));
+		json_object_set_new(row, "backing", json_string(v->backing));
+		json_object_set_new(row, "access",
+				    json_string(access_name(v->access)));
+		json_object_set_new(row, "available",
+				    json_boolean(source_available(v)));
+		json_object_set_new(row, "reason", json_string(v->reason));
+		json_object_set_new(row, "via", json_string(v->via));
+		json_array_append_new(rows, row);
 	}
 	return rows;
 }
@@ -72,13 +78,14 @@ void sources_print(const struct sources *s, FILE *f)
 {
 	unsigned int i;
 
-	fprintf(f, "%-8s  %-7s  %-9s  %-8s  %-9s  %s\n",
-		"PROVIDER", "METHOD", "BACKING", "ACCESS", "AVAILABLE", "VIA");
+	fprintf(f, "%-8s  %-7s  %-9s  %-8s  %-9s  %s\n", "PROVIDER", "METHOD",
+		"BACKING", "ACCESS", "AVAILABLE", "VIA");
 	for (i = 0; i < s->nr; i++) {
 		const struct source *v = &s->v[i];
 
-		fprintf(f, "%-8s  %-7s  %-9s  %-8s  %-9s  %s\n", v->provider, v->method, v->backing,
-			access_name(v->access), source_available(v) ? "yes" : "no", v->via);
+		fprintf(f, "%-8s  %-7s  %-9s  %-8s  %-9s  %s\n", v->provider,
+			v->method, v->backing, access_name(v->access),
+			source_available(v) ? "yes" : "no", v->via);
 		if (!source_available(v))
 			fprintf(f, "%50sunavailable: %s\n", "", v->reason);
 	}

@@ -24,7 +24,8 @@ size_t pmd_bytes(void)
 
 	if (pmd)
 		return pmd;
-	if (read_text("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text, sizeof(text)))
+	if (read_text("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+		      text, sizeof(text)))
 		pmd = strtoul(text, NULL, 10);
 	if (!pmd)
 		pmd = page_bytes() / 8 * page_bytes();
@@ -46,7 +47,8 @@ bool read_text(const char *path, char *buf, size_t len)
 	return ok;
 }
 
-static bool line_field(const char *line, const char *key, char *value, size_t len)
+static bool line_field(const char *line, const char *key, char *value,
+		       size_t len)
 {
 	size_t n = strlen(key);
 

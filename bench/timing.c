@@ -24,7 +24,8 @@ static uint64_t clock_raw(void)
 
 uint64_t (*now)(void) = clock_raw;
 
-__attribute__((noinline)) int timed_loop(op_fn op, void *arg, uint64_t n, int64_t *elapsed)
+__attribute__((noinline)) int timed_loop(op_fn op, void *arg, uint64_t n,
+					 int64_t *elapsed)
 {
 	uint64_t i, start;
 	int err = 0, ret;
@@ -69,7 +70,8 @@ double timing_value(const struct timing *t, const struct reading *r)
 }
 
 /* Bytes per unit of time: with ns that is 10^9 bytes per second */
-double timing_rate(const struct timing *t, const struct reading *r, uint64_t bytes)
+double timing_rate(const struct timing *t, const struct reading *r,
+		   uint64_t bytes)
 {
 	return bytes / timing_value(t, r);
 }
@@ -82,7 +84,8 @@ static uint64_t clock_syscall(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-#define TRIES	101	/* order statistics 41 and 61 of 101 bound the median at 95 % */
+#define TRIES \
+	101 /* order statistics 41 and 61 of 101 bound the median at 95 % */
 
 static double clock_cost(uint64_t (*clock)(void))
 {

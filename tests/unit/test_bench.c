@@ -74,7 +74,8 @@ static void test_calibration_leaves_nothing(void **state)
 	timing_calibrate(&t, false);
 	assert_true(t.clock > 0 && t.clock < 10000);
 	assert_true(t.loop > 0 && t.loop < 1000);
-	assert_true(t.residual_low <= t.residual && t.residual <= t.residual_high);
+	assert_true(t.residual_low <= t.residual &&
+		    t.residual <= t.residual_high);
 	assert_true(t.residual > -t.loop && t.residual < t.loop);
 }
 
@@ -92,8 +93,9 @@ static void test_rng_known_answers(void **state)
 {
 	/* SplitMix64 from 1234567, as published with its reference code */
 	static const uint64_t want[] = {
-		6457827717110365317ULL, 3203168211198807973ULL, 9817491932198370423ULL,
-		4593380528125082431ULL, 16408922859458223821ULL,
+		6457827717110365317ULL,	 3203168211198807973ULL,
+		9817491932198370423ULL,	 4593380528125082431ULL,
+		16408922859458223821ULL,
 	};
 	struct rng rng = { 1234567 };
 	unsigned int i;
@@ -155,7 +157,8 @@ static void test_consume(void **state)
 	pattern_fill(p, 42, 4096 + 64);
 	for (len = 0; len <= 300; len++)
 		for (shift = 0; shift < 17; shift++)
-			assert_int_equal(consume(p + shift, len), naive_sum(p + shift, len));
+			assert_int_equal(consume(p + shift, len),
+					 naive_sum(p + shift, len));
 	assert_int_equal(consume(p + 1, 4095), naive_sum(p + 1, 4095));
 	/* Every byte counts */
 	for (len = 0; len < 300; len++) {
@@ -178,12 +181,15 @@ static void test_pattern_known_answers(void **state)
 	assert_int_equal(k2u_pattern(1234567, 1), 3203168211198807973ULL);
 	pattern_fill(buf, 1234567, sizeof(buf));
 	assert_int_equal(naive_sum(buf, 8), 6457827717110365317ULL);
-	assert_int_equal(pattern_sum(1234567, sizeof(buf)), naive_sum(buf, sizeof(buf)));
-	assert_int_equal(pattern_sum(1234567, 16), 6457827717110365317ULL + 3203168211198807973ULL);
+	assert_int_equal(pattern_sum(1234567, sizeof(buf)),
+			 naive_sum(buf, sizeof(buf)));
+	assert_int_equal(pattern_sum(1234567, 16),
+			 6457827717110365317ULL + 3203168211198807973ULL);
 
 	hash = k2u_hash(k2u_hash(0, 1), 2);
 	assert_int_equal(hash, 2 * 0x100000001b3ULL + 3);
-	hash = k2u_hash(k2u_hash(k2u_hash(0, naive_sum(buf, 8)), naive_sum(buf + 8, 8)),
+	hash = k2u_hash(k2u_hash(k2u_hash(0, naive_sum(buf, 8)),
+				 naive_sum(buf + 8, 8)),
 			naive_sum(buf + 16, 4));
 	assert_int_equal(pattern_hash(1234567, sizeof(buf)), hash);
 }
@@ -229,9 +235,13 @@ static void test_arena(void **state)
 			assert_ptr_equal(p, at - page);
 			assert_int_equal(munmap(p, sizes[s] + page), 0);
 			if (sizes[s] % pmd)
-				assert_true(resident(at + (sizes[s] / pmd + 1) * pmd - page));
+				assert_true(resident(
+					at + (sizes[s] / pmd + 1) * pmd -
+					page));
 			if (i)
-				assert_true((uint64_t)(at - arena_slot(i - 1)) >= sizes[s] + pmd);
+				assert_true(
+					(uint64_t)(at - arena_slot(i - 1)) >=
+					sizes[s] + pmd);
 		}
 		arena_end();
 		for (i = 0; i < 3; i++)
@@ -259,8 +269,22 @@ static void test_fault_windows(void **state)
 static void test_parse_size(void **state)
 {
 	static const char *const bad[] = {
-		"", "K", "-1", "+1", "0", "0K", "4k4", "4KB", "4.5K", "1e3", " 4K", "4K ", "0x10",
-		"99999999999999999999", "18446744073709551615", "17179869184G",
+		"",
+		"K",
+		"-1",
+		"+1",
+		"0",
+		"0K",
+		"4k4",
+		"4KB",
+		"4.5K",
+		"1e3",
+		" 4K",
+		"4K ",
+		"0x10",
+		"99999999999999999999",
+		"18446744073709551615",
+		"17179869184G",
 	};
 	uint64_t size;
 	unsigned int i;
@@ -291,7 +315,8 @@ static void test_parse_sizes(void **state)
 	assert_int_equal(parse_sizes("64K,", v, &nr), -EINVAL);
 	assert_int_equal(parse_sizes(",64K", v, &nr), -EINVAL);
 	assert_int_equal(parse_sizes("64K;1M", v, &nr), -EINVAL);
-	assert_int_equal(parse_sizes("5000", v, &nr), -EINVAL);	/* not whole pages */
+	assert_int_equal(parse_sizes("5000", v, &nr),
+			 -EINVAL); /* not whole pages */
 	for (i = 1; i < MAX_SIZES; i++)
 		strcat(many, ",1M");
 	assert_int_equal(parse_sizes(many, v, &nr), 0);
@@ -330,13 +355,19 @@ static void test_env_fact(void **state)
 	assert_int_equal(env_fact(root, "kernel.config_sha256=ab=c"), 0);
 	assert_int_equal(env_fact(root, "guest.qemu=7.2"), 0);
 	assert_int_equal(env_fact(root, "top=1"), 0);
-	assert_string_equal(json_string_value(json_object_get(json_object_get(root, "kernel"),
-							      "config_sha256")), "ab=c");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(root, "kernel"),
-							      "release")), "6.1");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(root, "guest"), "qemu")),
+	assert_string_equal(
+		json_string_value(json_object_get(
+			json_object_get(root, "kernel"), "config_sha256")),
+		"ab=c");
+	assert_string_equal(
+		json_string_value(json_object_get(
+			json_object_get(root, "kernel"), "release")),
+		"6.1");
+	assert_string_equal(json_string_value(json_object_get(
+				    json_object_get(root, "guest"), "qemu")),
 			    "7.2");
-	assert_string_equal(json_string_value(json_object_get(root, "top")), "1");
+	assert_string_equal(json_string_value(json_object_get(root, "top")),
+			    "1");
 	assert_int_equal(env_fact(root, "novalue"), -EINVAL);
 	assert_int_equal(env_fact(root, "=x"), -EINVAL);
 	assert_int_equal(env_fact(root, "a.=x"), -EINVAL);
@@ -381,7 +412,8 @@ static void test_source_table(void **state)
 /* Both ways to a memfd give the pattern, and a sum that knows */
 static void test_uses(void **state)
 {
-	const char *const names[] = { "tree/read/memfd", "tree/fault/memfd", "tree/anon/4k" };
+	const char *const names[] = { "tree/read/memfd", "tree/fault/memfd",
+				      "tree/anon/4k" };
 	struct sources s = {};
 	const uint64_t size = 3 * CHUNK / 2;
 	char *image = malloc(size);
@@ -393,7 +425,11 @@ static void test_uses(void **state)
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		const struct source *v = source_find(&s, names[i]);
 		struct buffer b = {
-			.src = v, .size = size, .seed = 7, .sum = pattern_sum(7, size), .contents = image,
+			.src = v,
+			.size = size,
+			.seed = 7,
+			.sum = pattern_sum(7, size),
+			.contents = image,
 		};
 		const struct access_ops *acc = access_of(v);
 		uint64_t sum = 0;
@@ -404,7 +440,9 @@ static void test_uses(void **state)
 		assert_int_equal(acc->setup(&u, NULL), 0);
 		assert_int_equal(use_first(&u, acc, &sum), 0);
 		/* Fresh memory: a word of 1 in each page */
-		assert_int_equal(sum, v->flags & SOURCE_FRESH ? size / page_bytes() : b.sum);
+		assert_int_equal(sum, v->flags & SOURCE_FRESH ?
+					      size / page_bytes() :
+					      b.sum);
 		assert_int_equal(sum, u.sum);
 		use_fill(&u);
 		sum = 0;
@@ -458,8 +496,17 @@ static char *make_tmp(void)
 static void remove_tmp(const char *dir)
 {
 	static const char *const names[] = {
-		"samples.csv", "checks.csv", "env.json", "samples.csv.partial", "checks.csv.partial",
-		"env.json.partial", "stream", "run/samples.csv", "run/checks.csv", "run/env.json", "run",
+		"samples.csv",
+		"checks.csv",
+		"env.json",
+		"samples.csv.partial",
+		"checks.csv.partial",
+		"env.json.partial",
+		"stream",
+		"run/samples.csv",
+		"run/checks.csv",
+		"run/env.json",
+		"run",
 	};
 	char path[256];
 	unsigned int i;
@@ -480,7 +527,8 @@ static void test_emit_dir(void **state)
 	snprintf(sub, sizeof(sub), "%s/run", dir);
 	assert_int_equal(emit_open(&e, sub, NULL), 0);
 	/* The headers are on disk from the start, rows from a flush on */
-	assert_true(file_is(sub, "samples.csv.partial", "iters,overhead,value\n"));
+	assert_true(
+		file_is(sub, "samples.csv.partial", "iters,overhead,value\n"));
 	emit_line(e, EMIT_SAMPLES, "row,%d", 1);
 	assert_true(file_is(sub, "samples.csv.partial", "value\n"));
 	assert_int_equal(emit_flush(e), 0);
@@ -519,8 +567,10 @@ static void test_emit_stream(void **state)
 	text = slurp(dir, "stream");
 	assert_non_null(text);
 	assert_non_null(strstr(text, "samples.csv\tmeasure,provider,"));
-	assert_non_null(strstr(text, "\nsamples.csv\trow\nchecks.csv\tcheck\nprogress\t1\t2\t3\n"
-				     "env.json\t{\"schema\":1}\nend\t1\t2\t2\n"));
+	assert_non_null(strstr(
+		text,
+		"\nsamples.csv\trow\nchecks.csv\tcheck\nprogress\t1\t2\t3\n"
+		"env.json\t{\"schema\":1}\nend\t1\t2\t2\n"));
 	free(text);
 	json_decref(env);
 	remove_tmp(dir);
