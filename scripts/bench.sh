@@ -70,10 +70,12 @@ check_dir() {
 		first=$above
 		above=$(dirname -- "$above")
 	done
-	mkdir -p -- "$1" 2>"$tmp/mkdir" ||
+	made=yes
+	mkdir -p -- "$1" 2>"$tmp/mkdir" || made=no
+	room=$(df -Pk -- "$above" | awk 'NR == 2 { print $4 }')
+	[ ! -d "$first" ] || find "$first" -depth -type d -empty -delete
+	[ "$made" = yes ] ||
 		die "cannot create $1: $(sed 's/.*: //' "$tmp/mkdir"): choose another OUT"
-	room=$(df -Pk -- "$1" | awk 'NR == 2 { print $4 }')
-	rm -rf -- "$first"
 	[ "$room" -ge "$ROOM_KIB" ] ||
 		die "$1: its disk has $room KiB left, a run needs $ROOM_KIB: free some space, or choose another OUT"
 }
@@ -182,7 +184,8 @@ new_messages() {
 
 # ---- measuring ----
 
-# native DIR RUN_ID [ARGUMENT...]: measure here
+# native DIR RUN_ID [ARGUMENT...]: measure here; leaves $status 0, or 3 if
+# nothing of what was asked for is available
 native() {
 	dir=$1
 	id=$2
@@ -196,6 +199,7 @@ native() {
 		set -- "$@" "--env=kernel.config_sha256=$(sha256 "$tmp/config")"
 	fi
 	part build/k2u-bench run "--out=$dir" "--run-id=$id" --venue=native "$@"
+	[ "$status" -ne 3 ] || return 0
 	measured "$dir"
 	part scripts/hyperfine.sh build "$tmp/hyperfine.json" "$METHODS" --warmup=5 --runs=50 \
 		>"$tmp/hyperfine" 2>&1
@@ -203,6 +207,7 @@ native() {
 		cat "$tmp/hyperfine" >&2
 		die "hyperfine failed"
 	fi
+	sed -n 's/^k2u-get: /unavailable: whole-command cost: /p' "$tmp/hyperfine" >&2
 	mv -- "$tmp/hyperfine.json" "$dir/hyperfine.json"
 	if dmesg >/dev/null 2>&1; then
 		new_messages >"$dir/dmesg.txt"
@@ -267,6 +272,7 @@ if [ "$VENUE" != vm ] && [ -z "$why" ] && load; then
 	out=${OUT:-results/$here}
 	say "measuring on this kernel, $(uname -r), into $out"
 	native "$out" "$here" "$@"
+	[ "$status" -ne 3 ] || exit 1
 	unload
 else
 	why=${reason:-$why}
@@ -277,22 +283,28 @@ else
 		say "the guest's kernel is $KERNEL; KERNEL= chooses another"
 	fi
 	# Fetched and built before anything is measured beside it
-	scripts/deps.sh --for=guest
 	status=0
-	scripts/vm.sh "--kernel=$KERNEL" --job=probe >"$tmp/guest" || status=$?
-	[ "$status" -ne 130 ] || exit 130
+	scripts/deps.sh --for=guest || status=$?
+	if [ "$status" -eq 0 ]; then
+		part scripts/vm.sh "--kernel=$KERNEL" --job=probe >"$tmp/guest"
+	fi
 	if [ "$status" -eq 0 ]; then
 		there=$started-$(field release "$tmp/guest")-$(field venue "$tmp/guest")
 		out=${OUT:-results/$there}
 	elif [ "$VENUE" = vm ]; then
 		exit 1
 	else
+		say "unavailable: the module in a guest: see above"
 		failed=1
 	fi
 	if [ "$VENUE" = auto ]; then
 		tree=${OUT:-results/${there:-$here}}-tree
 		say "measuring what this kernel, $(uname -r), has in-tree, into $tree"
 		native "$tree" "$here" --providers=tree "$@"
+		if [ "$status" -eq 3 ]; then
+			tree=
+			[ -n "$out" ] || exit 1
+		fi
 	fi
 	if [ -n "$out" ]; then
 		say "measuring the module in a guest, $(field release "$tmp/guest"), venue $(field venue "$tmp/guest"), into $out"

@@ -63,6 +63,7 @@ bench() {
 		if k2u-hyperfine /bin /tmp/hyperfine.json "$(cat /job/hyperfine)" \
 			--warmup=2 --runs=10 >/tmp/stderr 2>&1; then
 			tagged hyperfine.json </tmp/hyperfine.json
+			sed -n 's/^k2u-get: /unavailable: whole-command cost: /p' /tmp/stderr | tagged log
 		else
 			tagged log </tmp/stderr
 			status=1
