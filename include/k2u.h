@@ -33,6 +33,8 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+/* clang-format off */
+
 #define K2U_ABI_VERSION		1
 #define K2U_DEVICE		"/dev/k2u"
 
@@ -176,7 +178,7 @@ struct k2u_info {
 	__u64 reserved[4];	/* must be 0 */
 };
 
-#define K2U_INFO_ACCOUNTED	(1u << 0)	/* pages are charged to the caller's memory cgroup */
+#define K2U_INFO_ACCOUNTED	(1u << 0)	/* pages are charged to the memory cgroup */
 
 #define K2U_IOC_MAGIC		0xb5
 #define K2U_IOC_SETUP		_IOW(K2U_IOC_MAGIC, 0, struct k2u_setup)

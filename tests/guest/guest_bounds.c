@@ -186,7 +186,19 @@ static void test_bound(void **state)
 static void test_ioctl(void **state)
 {
 	int rw = open_buffer(K2U_BACKING_VMALLOC, 100), ro = open_k2u(O_RDONLY);
-	struct k2u_checksum c = { .size = 100 };
+	const struct {
+		uint64_t offset, size;
+		int err;
+	} hashes[] = {
+		{ 0, 100, 0 },
+		{ 96, 4, 0 },
+		{ 0, 0, 0 },
+		{ 1, 8, EINVAL },
+		{ 0, 101, EINVAL },
+		{ 104, 0, EINVAL },
+		{ 96, UINT64_MAX - 90, EINVAL },
+		{ UINT64_MAX - 7, 8, EINVAL },
+	};
 	struct k2u_counters n = { .reserved = { 0, 0, 1 } };
 	struct k2u_inspect i = { .reserved = { 1 } };
 	struct k2u_info info = { .reserved = { 1 } };
@@ -223,23 +235,13 @@ static void test_ioctl(void **state)
 				 strerror(cases[k].err));
 	}
 
-#define HASH(off, len, err)                                       \
-	do {                                                      \
-		c.offset = (off);                                 \
-		c.size = (len);                                   \
-		assert_int_equal(ioctl(rw, K2U_IOC_CHECKSUM, &c), \
-				 (err) ? -1 : 0);                 \
-		assert_true(!(err) || errno == (err));            \
-	} while (0)
-	HASH(0, 100, 0);
-	HASH(96, 4, 0);
-	HASH(0, 0, 0);
-	HASH(1, 8, EINVAL);
-	HASH(0, 101, EINVAL);
-	HASH(104, 0, EINVAL);
-	HASH(96, UINT64_MAX - 90, EINVAL);
-	HASH(UINT64_MAX - 7, 8, EINVAL);
-#undef HASH
+	for (size_t k = 0; k < ARRAY_SIZE(hashes); k++) {
+		struct k2u_checksum c = { .offset = hashes[k].offset,
+					  .size = hashes[k].size };
+
+		assert_int_equal(ioctl(rw, K2U_IOC_CHECKSUM, &c) ? errno : 0,
+				 hashes[k].err);
+	}
 	close(rw);
 	close(ro);
 }
