@@ -12,14 +12,17 @@
 static const struct {
 	unsigned int id;
 	const char *name;
-	unsigned int access, backings;
+	unsigned int access, backings, faults;
 	const char *title, *refusal;
 } methods[] = {
-#define K2U_METHOD(id, name, access, backings, title, refusal)              \
-	{                                                                   \
-		id,    #name,  K2U_ACCESS_##access, K2U_BACKING_##backings, \
-		title, refusal                                              \
-	},
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
+	{ id,                                                          \
+	  #name,                                                       \
+	  K2U_ACCESS_##access,                                         \
+	  K2U_BACKING_##backings,                                      \
+	  K2U_FAULTS_##faults,                                         \
+	  title,                                                       \
+	  refusal },
 #include "methods.def"
 #undef K2U_METHOD
 };
@@ -115,10 +118,10 @@ static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
 	return pread(b->fd, to, len, off);
 }
 
-/* ->fault without ->map_pages: no fault-around, a fault for every page */
+/* The registry is sorted by id: an id is an index */
 static uint64_t k2u_expect(const struct source *s, uint64_t size)
 {
-	return s->id == K2U_METHOD_fault ?
+	return methods[s->id].faults == K2U_FAULTS_PAGE ?
 		       (size + info.page_size - 1) / info.page_size :
 		       0;
 }

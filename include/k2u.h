@@ -43,7 +43,7 @@
 #define K2U_MMAP_OFFSET(method)	((__u64)(method) << K2U_MMAP_SHIFT)
 
 enum k2u_method_id {
-#define K2U_METHOD(id, name, access, backings, title, refusal) \
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
 	K2U_METHOD_##name = (id),
 #include "methods.def"
 #undef K2U_METHOD
@@ -61,6 +61,10 @@ enum k2u_method_id {
 
 /* Cache attribute of a buffer's mappings */
 #define K2U_CACHE_WB		0u		/* write-back */
+
+/* The faults that touching every page of a fresh mapping takes */
+#define K2U_FAULTS_NONE		0u		/* all pages are mapped at mmap time */
+#define K2U_FAULTS_PAGE		1u		/* one for each page */
 
 #define K2U_NODE_ANY		(-1)
 

@@ -27,7 +27,7 @@ MODULE_PARM_DESC(default_bytes,
 		 "size of a buffer that nobody set up (default: 1 MiB)");
 
 const struct k2u_method k2u_methods[] = {
-#define K2U_METHOD(id, name, access, backings, title, refusal) \
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
 	[id] = { &k2u_method_##name, K2U_BACKING_##backings },
 #include "methods.def"
 #undef K2U_METHOD

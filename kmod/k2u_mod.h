@@ -63,7 +63,7 @@ struct k2u_method {
 };
 
 /* One declaration per registry line: k2u_method_<name>. */
-#define K2U_METHOD(id, name, access, backings, title, refusal) \
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
 	extern const struct k2u_method_ops k2u_method_##name;
 #include "methods.def"
 #undef K2U_METHOD

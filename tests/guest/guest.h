@@ -31,15 +31,17 @@ struct row {
 	uint32_t id;
 	uint32_t access;
 	uint32_t backing;
+	bool lazy; /* its pages come by faults */
 	bool served; /* the registry says that the method serves the backing */
 };
 
 static const struct {
 	const char *name;
-	uint32_t id, access, backings;
+	uint32_t id, access, backings, faults;
 } methods[] = {
-#define K2U_METHOD(id, name, access, backings, title, refusal) \
-	{ #name, id, K2U_ACCESS_##access, K2U_BACKING_##backings },
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
+	{ #name, id, K2U_ACCESS_##access, K2U_BACKING_##backings,      \
+	  K2U_FAULTS_##faults },
 #include "methods.def"
 #undef K2U_METHOD
 };
@@ -178,8 +180,12 @@ static inline int run_rows(const char *group, CMUnitTestFunction test,
 		if (asprintf(&name, "%s/%s/%s", group, methods[m].name,
 			     backing_name(backing)) < 0)
 			abort();
-		rows[n] = (struct row){ methods[m].name, methods[m].id,
-					methods[m].access, backing, served };
+		rows[n] = (struct row){ methods[m].name,
+					methods[m].id,
+					methods[m].access,
+					backing,
+					methods[m].faults == K2U_FAULTS_PAGE,
+					served };
 		tests[n] =
 			(struct CMUnitTest){ name, test, NULL, NULL, &rows[n] };
 		n++;

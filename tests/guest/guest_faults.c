@@ -65,7 +65,7 @@ static void test_map(void **state)
 {
 	const struct row *row = *state;
 	const size_t size = NPAGES * page_size();
-	const uint64_t expected = row->id == K2U_METHOD_fault ? NPAGES : 0;
+	const uint64_t expected = row->lazy ? NPAGES : 0;
 	int fd = open_buffer(row->backing, size);
 	struct faults before;
 	char *p;
