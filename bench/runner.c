@@ -20,6 +20,7 @@
 #define BATCH_NS 50000.0 /* of the fastest side, at least */
 #define BATCH_CAP_NS \
 	8e6 /* of the slowest side: the count does not grow any more */
+#define SETTLED_TURNS 4
 #define LINEAR_TRIES 3
 #define LINEAR_ROUNDS 3
 #define LINEAR_LIMIT 0.05
@@ -166,31 +167,42 @@ static void sample_row(struct cell *c, const struct metric *m,
  * sleep, which an emulated clock skips, lets the former run and begins a new
  * tick; as many turns that are not recorded settle the latter.
  */
-static int settle(struct state *st, struct cell *c, uint64_t n)
+static int settle(struct cell *c, uint64_t n, unsigned int turn)
 {
 	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+	struct reading unused[MAX_METRICS] = {};
 	int err;
 
 	nanosleep(&pause, NULL);
 	if (!(c->probe->flags & PROBE_SETTLE))
 		return 0;
-	/* The shape of the tree of mappings is a matter of its history: begin it anew */
+	/*
+	 * What an mmap costs depends on the shape of the tree of mappings, a
+	 * matter of its history. Begin it anew, with anchors for a slot more in
+	 * each turn, so that the sample is a mean over shapes.
+	 */
 	arena_end();
-	err = arena_begin(c->buf->size, batch_uses(c->run, c->buf->size));
-	return err ? err : c->probe->sample(c, n, st->out);
+	err = arena_begin(c->buf->size,
+			  batch_uses(c->run, c->buf->size) + turn);
+	return err ? err : c->probe->sample(c, n, unused);
 }
 
+/* A sample; what has to settle is short then, and is the mean of several */
 static int cell_sample(struct state *st, struct cell *c, uint64_t n)
 {
 	uint64_t per = c->probe->flags & PROBE_SINGLE ? n : 1;
+	bool icount = st->run->opt.icount;
+	unsigned int turns =
+		icount && c->probe->flags & PROBE_SETTLE ? SETTLED_TURNS : 1;
 	int err = 0;
 
 	thp_allow(c->src->flags & SOURCE_HUGE);
-	if (st->run->opt.icount)
-		err = settle(st, c, n);
 	memset(st->out, 0, nr_metrics(c->probe) * per * sizeof(*st->out));
-	if (!err)
-		err = c->probe->sample(c, n, st->out);
+	while (turns-- && !err) {
+		err = icount ? settle(c, n, turns) : 0;
+		if (!err)
+			err = c->probe->sample(c, n, st->out);
+	}
 	if (err)
 		cell_died(c, err);
 	return err;
