@@ -33,9 +33,13 @@ __attribute__((noinline)) uint64_t consume(const void *from, size_t len)
 	uint64_t sum;
 	unsigned int i;
 
-	for (; (size_t)(end - p) >= sizeof(acc); p += sizeof(acc))
+	/* Unrolled, or gcc -O2 keeps the accumulators in memory: a store per load */
+	for (; (size_t)(end - p) >= sizeof(acc); p += sizeof(acc)) {
+#pragma GCC unroll 8
 		for (i = 0; i < LANES; i++)
 			acc[i] += ((const vec *)p)[i];
+	}
+#pragma GCC unroll 8
 	for (i = 1; i < LANES; i++)
 		acc[0] += acc[i];
 	sum = acc[0][0] + acc[0][1];
