@@ -3,7 +3,8 @@
 load 'plots/style.gp'
 
 phases = '--measure=throughput --metric=pass --cols=metric --phase=setup,first-touch,warm,teardown '
-total = '--measure=cost --metric=uses_1 '
+# All phases are drawn, a copy's fresh destination among them
+total = '--measure=cost --metric=fresh_1 '
 
 sizes = about('sizes', own.total)
 if (words(sizes) == 0) { exit message 'phases: not in this run' }
@@ -41,9 +42,9 @@ bar(l) = place(strcol(1), titles) + l * 0.36
 panels = words(sizes) < 3 ? words(sizes) : 3
 pick(p) = word(sizes, panels == 3 && p == 1 ? (words(sizes) + 1) / 2 : p == 0 ? 1 : words(sizes))
 
-# A tick step of 1, 2 or 5 times a power of ten: four to eight ticks
+# A tick step of 1, 2 or 5 times a power of ten: two to five ticks
 power(v) = 10**floor(log10(v))
-step(top) = (part = top / 4.0, part / power(part) < 2 ? power(part) : \
+step(top) = (part = top / 2.0, part / power(part) < 2 ? power(part) : \
 	part / power(part) < 5 ? 2 * power(part) : 5 * power(part))
 
 set multiplot

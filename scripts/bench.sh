@@ -239,6 +239,11 @@ guest() {
 	measured "$dir"
 }
 
+# version RELEASE: its leading numbers, for the name of a run
+version() {
+	printf '%s' "${1%%[!0-9.]*}"
+}
+
 # ---- the job ----
 
 check_settings
@@ -267,7 +272,7 @@ set --
 [ -z "$SEED" ] || set -- "$@" "--seed=$SEED"
 
 failed=0 out='' tree='' reason=''
-here=$started-$(uname -r)-native
+here=$started-$(version "$(uname -r)")-native
 if [ "$VENUE" != vm ] && [ -z "$why" ] && load; then
 	out=${OUT:-results/$here}
 	say "measuring on this kernel, $(uname -r), into $out"
@@ -289,7 +294,7 @@ else
 		part scripts/vm.sh "--kernel=$KERNEL" --job=probe >"$tmp/guest"
 	fi
 	if [ "$status" -eq 0 ]; then
-		there=$started-$(field release "$tmp/guest")-$(field venue "$tmp/guest")
+		there=$started-$(version "$(field release "$tmp/guest")")-$(field venue "$tmp/guest")
 		out=${OUT:-results/$there}
 	elif [ "$VENUE" = vm ]; then
 		exit 1

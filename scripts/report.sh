@@ -192,8 +192,10 @@ section_phases() {
 	for provider in k2u tree; do
 		chart "$1" phases "$provider" "Cost by phase, $provider"
 	done
-	folded "$1" 'Cost per use, set up once and used so many times (from the phases).' \
-		--measure=cost --cols=metric
+	folded "$1" 'Cost per use, set up once and used so many times (from the phases); `read` into a buffer that is reused.' \
+		--measure=cost --cols=metric --metric=uses_1,uses_10,uses_100,uses_inf
+	folded "$1" 'The same where `read` goes into a fresh buffer each time that the others are set up.' \
+		--measure=cost --cols=metric --metric=fresh_1,fresh_10,fresh_100,fresh_inf --method=read
 }
 
 section_breakeven() {
@@ -210,8 +212,10 @@ section_breakeven() {
 		for provider in k2u tree; do
 			chart "$1" breakeven "$provider" "Break-even against size, $provider"
 		done
-		table "$1" 'Uses from which a mapping costs no more than `read`; `inf`: never.' \
+		table "$1" 'Uses from which a mapping costs no more than `read` into a buffer that the program reuses; `inf`: never.' \
 			--measure=breakeven --metric=k
+		folded "$1" 'The same against `read` into a fresh buffer, which is mapped, faulted in and unmapped as often as the mapping.' \
+			--measure=breakeven --metric=k_fresh
 	fi
 	folded "$1" 'Cost that the phases predict over the cost measured end to end, at that many uses (1: they agree).' \
 		--measure=breakeven --unit=ratio --cols=metric
@@ -337,8 +341,9 @@ preface() {
 		## What to choose
 
 		Cost per use of getting **and consuming** the bytes, every byte read by the same code.
-		*Uses*: how often the bytes are consumed between set-up and teardown; *very many*: a warm
-		pass alone. Each cell: the method with the lowest median and its interval; the methods whose
+		*Uses*: how often the bytes are consumed between set-up and teardown of a mapping; *very
+		many*: a warm pass alone. `read` goes into a buffer that the program has and reuses, at a
+		warm pass per use (into a fresh one it is dearer: see cost by phase). Each cell: the method with the lowest median and its interval; the methods whose
 		cost ratio to it, paired by block, cannot be told from 1 (or is within 1 %); and the next
 		dearer one, with the ratio. †: a check of these cells failed (the flags in cost.csv say which).
 		The object itself exists already: creating it is not counted.

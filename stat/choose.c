@@ -81,6 +81,7 @@ static const struct row *find_best(const struct rows *rows, uint64_t size,
 
 	for (row = rows->row; row < rows->row + rows->n; row++)
 		if (row->size == size && row->uses == uses &&
+		    !strncmp(row->key[METRIC], "uses_", 5) &&
 		    !strcmp(row->verdict, "best"))
 			return row;
 	return NULL;
@@ -195,7 +196,8 @@ int cmd_choose(int argc, char **argv)
 		.parser = parse,
 		.args_doc = "RUN",
 		.doc = "Print as a Markdown table, by size and number of uses, which method of a "
-		       "provider costs least per use, from cost.csv.",
+		       "provider costs least per use, from cost.csv; copies go to a destination that "
+		       "the program reuses.",
 	};
 	struct args args = { .lines = 5 };
 	struct rows rows;

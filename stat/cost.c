@@ -9,6 +9,11 @@
  * k at which a mapping beats the copy, and whether the end-to-end measurement
  * agrees with the phases (breakeven.csv); what a use costs at a given k, and
  * who is cheapest (cost.csv).
+ *
+ * A copy needs a destination, which is not the buffer's: a program that has one
+ * already (reused) pays a warm pass for each use and nothing else; one that
+ * makes one for this buffer alone (fresh) pays all phases. The answer depends
+ * on which it is, so both are given.
  */
 #include <errno.h>
 #include <math.h>
@@ -19,6 +24,10 @@
 
 /* A cost ratio whose interval ends below this is no reason to choose */
 #define EQUIVALENT 1.01
+
+enum destination { REUSED, FRESH, DESTINATIONS };
+
+static const char *const destination_name[] = { "reused", "fresh" };
 
 static const double cost_uses[] = { 1, 10, 100, INFINITY };
 
@@ -216,12 +225,25 @@ static void print_figure(FILE *f, double v)
 		fprintf(f, ",%.10g", v);
 }
 
-/* break-even */
-
 static bool is_copy(const struct config *config)
 {
 	return !strcmp(key(config, METHOD), "read");
 }
+
+/* The phases that block i pays where copies have that destination */
+static struct pass paid(const struct config *config, size_t i,
+			enum destination to)
+{
+	struct pass pass = config->pass[i];
+
+	if (to == REUSED && is_copy(config)) {
+		pass.phase[SETUP] = pass.phase[TEARDOWN] = 0;
+		pass.phase[FIRST_TOUCH] = pass.phase[WARM];
+	}
+	return pass;
+}
+
+/* break-even */
 
 /* `read` among map's competitors: of the same backing if it has that */
 static const struct config *find_copy(const struct configs *configs,
@@ -237,8 +259,10 @@ static const struct config *find_copy(const struct configs *configs,
 }
 
 static int estimate_breakeven(const struct config *map,
-			      const struct config *copy, struct estimate *k)
+			      const struct config *copy, enum destination to,
+			      struct estimate *k)
 {
+	struct pass pass;
 	size_t i, j = 0, n = 0;
 	double *v;
 
@@ -247,8 +271,10 @@ static int estimate_breakeven(const struct config *map,
 		return out_of_memory();
 	for (i = 0; i < map->n; i++) {
 		j = seek_block(copy->id, j, copy->n, map->id[i]);
-		if (j < copy->n && !compare_blocks(copy->id[j], map->id[i]))
-			v[n++] = pass_breakeven(&map->pass[i], &copy->pass[j]);
+		if (j == copy->n || compare_blocks(copy->id[j], map->id[i]))
+			continue;
+		pass = paid(copy, j, to);
+		v[n++] = pass_breakeven(&map->pass[i], &pass);
 	}
 	*k = estimate_median(v, n);
 	free(v);
@@ -321,9 +347,12 @@ static void print_mapping(FILE *f, const struct config *map,
 	print_figure(f, ceil(k->high));
 }
 
-/* A row per end-to-end metric, or one without */
+/*
+ * A row per end-to-end metric, or one without. Those are of the mapping alone,
+ * so the second destination does not repeat them.
+ */
 static int print_breakeven(FILE *f, const struct configs *configs,
-			   const struct config *map)
+			   const struct config *map, enum destination to)
 {
 	const struct config *copy = find_copy(configs, map);
 	const struct cell *c;
@@ -333,24 +362,25 @@ static int print_breakeven(FILE *f, const struct configs *configs,
 	int ret;
 
 	if (!copy) {
-		say("note: %s %s (%s), %s bytes: no read of that size to break even with",
-		    key(map, PROVIDER), key(map, METHOD), key(map, BACKING),
-		    key(map, SIZE));
+		if (to == REUSED)
+			say("note: %s %s (%s), %s bytes: no read of that size to break even with",
+			    key(map, PROVIDER), key(map, METHOD),
+			    key(map, BACKING), key(map, SIZE));
 		return 0;
 	}
-	ret = estimate_breakeven(map, copy, &k);
-	for (c = map->cell; !ret && c < map->end; c++) {
+	ret = estimate_breakeven(map, copy, to, &k);
+	for (c = map->cell; !ret && to == REUSED && c < map->end; c++) {
 		uses = e2e_uses(c->key[METRIC]);
 		if (!uses || strcmp(c->key[UNIT], key(map, UNIT)))
 			continue;
 		any = true;
 		print_mapping(f, map, copy, &k);
 		ret = print_e2e(f, map, c, uses);
-		fputc('\n', f);
+		fprintf(f, ",%s\n", destination_name[to]);
 	}
 	if (!ret && !any) {
 		print_mapping(f, map, copy, &k);
-		fputs(",,,,,,\n", f);
+		fprintf(f, ",,,,,,,%s\n", destination_name[to]);
 	}
 	return ret;
 }
@@ -365,12 +395,13 @@ static int write_breakeven(const struct configs *configs, const struct run *run)
 	if (ret)
 		return ret;
 	fputs("size_bytes,provider,method,backing,base_method,base_backing,unit,blocks,"
-	      "k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high\n",
+	      "k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high,destination\n",
 	      out.f);
 	for (map = configs->config; map < configs->config + configs->n; map++) {
 		if (is_copy(map) || is_baseline(key(map, METHOD)))
 			continue;
-		ret = print_breakeven(out.f, configs, map);
+		ret = print_breakeven(out.f, configs, map, REUSED) ?:
+			      print_breakeven(out.f, configs, map, FRESH);
 		if (ret) {
 			out_abort(&out);
 			return ret;
@@ -395,16 +426,19 @@ static const char *standing(const struct config *config)
 }
 
 static int estimate_cost(const struct config *config, double uses,
-			 struct estimate *cost)
+			 enum destination to, struct estimate *cost)
 {
+	struct pass pass;
 	double *v;
 	size_t i;
 
 	v = calloc(config->n + 1, sizeof(*v));
 	if (!v)
 		return out_of_memory();
-	for (i = 0; i < config->n; i++)
-		v[i] = pass_per_use(&config->pass[i], uses);
+	for (i = 0; i < config->n; i++) {
+		pass = paid(config, i, to);
+		v[i] = pass_per_use(&pass, uses);
+	}
 	*cost = estimate_median(v, config->n);
 	free(v);
 	return 0;
@@ -412,8 +446,9 @@ static int estimate_cost(const struct config *config, double uses,
 
 static int estimate_ratio(const struct config *config,
 			  const struct config *best, double uses,
-			  struct estimate *ratio)
+			  enum destination to, struct estimate *ratio)
 {
+	struct pass ours, theirs;
 	size_t i, j = 0, n = 0;
 	double *v;
 
@@ -422,9 +457,12 @@ static int estimate_ratio(const struct config *config,
 		return out_of_memory();
 	for (i = 0; best && i < config->n; i++) {
 		j = seek_block(best->id, j, best->n, config->id[i]);
-		if (j < best->n && !compare_blocks(best->id[j], config->id[i]))
-			v[n++] = pass_per_use(&config->pass[i], uses) /
-				 pass_per_use(&best->pass[j], uses);
+		if (j == best->n || compare_blocks(best->id[j], config->id[i]))
+			continue;
+		ours = paid(config, i, to);
+		theirs = paid(best, j, to);
+		v[n++] =
+			pass_per_use(&ours, uses) / pass_per_use(&theirs, uses);
 	}
 	*ratio = estimate_median(v, n);
 	free(v);
@@ -456,10 +494,10 @@ static void print_flags(FILE *f, const struct cells *cells,
 	flags_print(f, cells, &all, 0, incomplete);
 }
 
-/* One size, one number of uses: the competitors from first to end */
+/* One size, number of uses and destination: the competitors from first to end */
 static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
 		      const struct config *first, const struct config *end,
-		      double uses)
+		      double uses, enum destination to)
 {
 	const struct config *c, *best = NULL;
 	struct estimate cost, ratio;
@@ -467,7 +505,7 @@ static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
 	int ret;
 
 	for (c = first; c < end; c++) {
-		ret = estimate_cost(c, uses, &cost);
+		ret = estimate_cost(c, uses, to, &cost);
 		if (ret)
 			return ret;
 		if (!standing(c) && cost.median < least) {
@@ -476,8 +514,8 @@ static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
 		}
 	}
 	for (c = first; c < end; c++) {
-		ret = estimate_cost(c, uses, &cost) ?:
-			      estimate_ratio(c, best, uses, &ratio);
+		ret = estimate_cost(c, uses, to, &cost) ?:
+			      estimate_ratio(c, best, uses, to, &ratio);
 		if (ret)
 			return ret;
 		fprintf(f, "%s,%s,%s,%s,%s,%s,%g,%s,%zu", key(c, SIZE),
@@ -492,7 +530,7 @@ static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
 		print_figure(f, ratio.high);
 		fprintf(f, ",%s,", verdict(c, best, &ratio));
 		print_flags(f, cells, c, !run->complete);
-		fputc('\n', f);
+		fprintf(f, ",%s\n", destination_name[to]);
 	}
 	return 0;
 }
@@ -509,15 +547,16 @@ static int write_cost(const struct configs *configs, const struct cells *cells,
 	if (ret)
 		return ret;
 	fputs("size_bytes,provider,method,backing,cache,threads,uses,unit,blocks,"
-	      "cost,cost_low,cost_high,ratio,ratio_low,ratio_high,verdict,flags\n",
+	      "cost,cost_low,cost_high,ratio,ratio_low,ratio_high,verdict,flags,destination\n",
 	      out.f);
 	for (first = configs->config; first < all; first = end) {
 		for (end = first + 1; end < all && !compare_fields(first, end);
 		     end++)
 			;
-		for (u = 0; u < ARRAY_SIZE(cost_uses); u++) {
+		for (u = 0; u < DESTINATIONS * ARRAY_SIZE(cost_uses); u++) {
 			ret = print_cost(out.f, cells, run, first, end,
-					 cost_uses[u]);
+					 cost_uses[u / DESTINATIONS],
+					 u % DESTINATIONS);
 			if (ret) {
 				out_abort(&out);
 				return ret;

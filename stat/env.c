@@ -90,7 +90,7 @@ static int print_caption(const struct run *run)
 		printf("INCOMPLETE RUN. ");
 	printf("%s", venue);
 	if (!strcmp(venue, "icount"))
-		printf(": instruction counts under QEMU -icount, no hardware time");
+		printf(": instruction counts, no hardware time");
 	else if (!strcmp(venue, "tcg") || !strcmp(virt, "tcg"))
 		printf(": EMULATED time (TCG), not hardware");
 	printf(", Linux %s", *release ? release : "(unknown)");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The rows of a summarised run, of one kind whichever file they are in:
- * cost.csv is measure `cost` with a metric uses_<k>, breakeven.csv measure
- * `breakeven` with the metrics k and e2e_ratio.
+ * cost.csv is measure `cost` with a metric uses_<k> (fresh_<k> where a copy's
+ * destination is fresh), breakeven.csv measure `breakeven` with the metrics k,
+ * k_fresh and e2e_<k>.
  */
 #include <errno.h>
 #include <math.h>
@@ -63,7 +64,8 @@ static error_t parse_selection(int opt, char *arg, struct argp_state *state)
 
 static const struct argp_option selection_options[] = {
 	{ "measure", MEASURE + 1, "NAME,...", 0,
-	  "also cost (metrics uses_1, ...) and breakeven (k, e2e_8, ...)", 0 },
+	  "also cost (metrics uses_1, fresh_1, ...) and breakeven (k, k_fresh, e2e_8, ...)",
+	  0 },
 	{ "provider", PROVIDER + 1, "NAME,...", 0, "k2u, tree", 0 },
 	{ "method", METHOD + 1, "NAME,...", 0, "", 0 },
 	{ "backing", BACKING + 1, "NAME,...", 0, "", 0 },
@@ -190,7 +192,8 @@ static int cost_row(struct rows *rows, const struct selection *sel,
 	enum {
 		C_SIZE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE,
 		C_THREADS, C_USES, C_UNIT, C_BLOCKS, C_COST, C_LOW, C_HIGH,
-		C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT, C_FLAGS
+		C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT, C_FLAGS,
+		C_DESTINATION
 	};
 	/* clang-format on */
 	char metric[64];
@@ -211,7 +214,10 @@ static int cost_row(struct rows *rows, const struct selection *sel,
 	uint64_t size;
 	int ret;
 
-	snprintf(metric, sizeof(metric), "uses_%s", csv_str(csv, C_USES));
+	snprintf(metric, sizeof(metric), "%s_%s",
+		 strcmp(csv_str(csv, C_DESTINATION), "fresh") ? "uses" :
+								"fresh",
+		 csv_str(csv, C_USES));
 	ret = csv_u64(csv, C_SIZE, &size)		  ?:
 		      csv_f64_or_none(csv, C_USES, &uses) ?:
 		      add_row(rows, sel, key, &row);
@@ -238,7 +244,7 @@ static int breakeven_row(struct rows *rows, const struct selection *sel,
 	enum {
 		B_SIZE, B_PROVIDER, B_METHOD, B_BACKING, B_BLOCKS, B_K,
 		B_K_LOW, B_K_HIGH, B_E2E, B_RATIO, B_RATIO_LOW,
-		B_RATIO_HIGH
+		B_RATIO_HIGH, B_DESTINATION
 	};
 	/* clang-format on */
 	char metric[64] = "k";
@@ -259,11 +265,13 @@ static int breakeven_row(struct rows *rows, const struct selection *sel,
 	uint64_t size;
 	int ret;
 
+	if (!strcmp(csv_str(csv, B_DESTINATION), "fresh"))
+		strcpy(metric, "k_fresh");
 	/* A configuration with several end-to-end metrics has its k in each row */
-	if (last && !strcmp(last->key[PROVIDER], key[PROVIDER]) &&
-	    !strcmp(last->key[METHOD], key[METHOD]) &&
-	    !strcmp(last->key[BACKING], key[BACKING]) &&
-	    !strcmp(last->key[SIZE], key[SIZE]))
+	else if (last && !strcmp(last->key[PROVIDER], key[PROVIDER]) &&
+		 !strcmp(last->key[METHOD], key[METHOD]) &&
+		 !strcmp(last->key[BACKING], key[BACKING]) &&
+		 !strcmp(last->key[SIZE], key[SIZE]))
 		goto ratio;
 	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, key, &row);
 	if (ret)
@@ -306,12 +314,13 @@ static const struct source {
 	  cost_row,
 	  { "size_bytes", "provider", "method", "backing", "cache", "threads",
 	    "uses", "unit", "blocks", "cost", "cost_low", "cost_high", "ratio",
-	    "ratio_low", "ratio_high", "verdict", "flags" } },
+	    "ratio_low", "ratio_high", "verdict", "flags", "destination" } },
 	{ "breakeven",
 	  "breakeven.csv",
 	  breakeven_row,
 	  { "size_bytes", "provider", "method", "backing", "blocks", "k_median",
-	    "k_low", "k_high", "e2e_k", "ratio", "ratio_low", "ratio_high" } },
+	    "k_low", "k_high", "e2e_k", "ratio", "ratio_low", "ratio_high",
+	    "destination" } },
 	{ NULL,
 	  "summary.csv",
 	  summary_row,

@@ -264,7 +264,10 @@ static void test_breakeven(void **state)
 	assert_float_equal(pass_per_use(&map, INFINITY), 50, 0);
 }
 
-/* Six blocks in which the mapping breaks even at 7, 7, 7, 8, never, 1 uses */
+/*
+ * Six blocks in which the mapping breaks even at 7, 7, 7, 8, never, 1 uses with
+ * a copy to a fresh destination, and at 9, 9, 9, 9.6, never, 1 with a reused one
+ */
 static void test_breakeven_file(void **state)
 {
 	static const struct {
@@ -310,15 +313,20 @@ static void test_breakeven_file(void **state)
 	assert_file(
 		f, "breakeven.csv",
 		"size_bytes,provider,method,backing,base_method,base_backing,unit,blocks,"
-		"k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high\n"
-		"4096,tree,fault,memfd,read,memfd,ns,6,7,1,inf,10,95,47.5,2,2,2\n");
+		"k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high,"
+		"destination\n"
+		"4096,tree,fault,memfd,read,memfd,ns,6,9,1,inf,10,95,47.5,2,2,2,reused\n"
+		"4096,tree,fault,memfd,read,memfd,ns,6,7,1,inf,,,,,,,fresh\n");
 	got = slurp(f, "cost.csv");
 	assert_non_null(strstr(
 		got,
-		"4096,tree,read,memfd,wb,1,1,ns,6,200,200,200,1,1,1,best,\n"));
+		"4096,tree,read,memfd,wb,1,1,ns,6,100,100,100,1,1,1,best,,reused\n"));
 	assert_non_null(strstr(
 		got,
-		"4096,tree,fault,memfd,wb,1,inf,ns,6,50,50,100,1,1,1,best,\n"));
+		"4096,tree,read,memfd,wb,1,1,ns,6,200,200,200,1,1,1,best,,fresh\n"));
+	assert_non_null(strstr(
+		got,
+		"4096,tree,fault,memfd,wb,1,inf,ns,6,50,50,100,1,1,1,best,,reused\n"));
 	free(got);
 }
 
