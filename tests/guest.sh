@@ -8,10 +8,10 @@ set -eu
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=scripts/lib.sh
 . "$top/scripts/lib.sh"
-# shellcheck source=tests/tap.sh
-. "$top/tests/tap.sh"
 [ $# -eq 1 ] || die "usage: guest.sh KERNEL"
 tap_name="guest $1"
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
 
 # What a kernel says by itself while it runs, on an emulated machine
 QUIET='tsc: |clocksource: |random: |perf: interrupt took too long|hrtimer: interrupt took|sched_clock:'
