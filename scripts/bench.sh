@@ -29,7 +29,7 @@ KDIR=${KDIR:-/lib/modules/$(uname -r)/build}
 GUEST_QUICK_S=600
 GUEST_S=5400
 # KiB that a run's directory must have room for
-ROOM_KIB=16384
+ROOM_KIB=65536
 
 # ---- settings ----
 

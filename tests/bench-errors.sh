@@ -200,7 +200,7 @@ if with_private_mounts true 2>/dev/null; then
 	# Full as soon as there are samples; what is kept must be seen from within
 	# shellcheck disable=SC2016
 	TMPDIR="$tmp/tmp" QUICK=0 KERNEL="$KERNEL" with_private_mounts sh -c '
-		mount -t tmpfs -o size=32m k2u "$1" || exit 0
+		mount -t tmpfs -o size=96m k2u "$1" || exit 0
 		{
 			while ! grep -qs "^[a-z]*,tree," "$1"/run*/samples.csv.partial; do
 				sleep 0.2
