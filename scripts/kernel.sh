@@ -157,6 +157,7 @@ ensure() {
 	say "fetching kernel $1 from Debian $(suite_of "$1") (once; about 400 MB in $K2U_CACHE)"
 	if ! provision "$1" "$cache.new" "$2" >"$log" 2>&1 9>&-; then
 		reason=$(grep -m 1 -E '^(E:|unshare:)' "$log" || tail -n 1 "$log")
+		is_root || reason="$reason; be root, or install uidmap and have a line in /etc/subuid and /etc/subgid"
 		rm -rf -- "$cache.new"
 		if [ -e "$cache/root/k2u/release" ]; then
 			say "$K2U_ME: kernel $1 could not be looked up again, the cached one is used: $reason"
