@@ -409,7 +409,10 @@ static void defaults(struct options *o, int argc, char **argv)
 	if (!o->blocks)
 		o->blocks = o->icount ? (o->quick ? 7 : 11) :
 					(o->quick ? 11 : 21);
-	if (!o->seeded) {
+	/* A count of instructions can be repeated exactly: so it is, by default */
+	if (!o->seeded && o->icount) {
+		o->seed = o->boot;
+	} else if (!o->seeded) {
 		if (getrandom(&o->seed, sizeof(o->seed), 0) != sizeof(o->seed))
 			o->seed = now();
 		o->seed &= (1ULL << 53) -

@@ -134,7 +134,9 @@ initramfs() {
 		done
 		;;
 	esac
-	(cd "$tmp/root" && find . | cpio --quiet --create --format=newc --owner=0:0) >"$tmp/$name.cpio"
+	find "$tmp/root" -exec touch -h -d @0 {} +
+	(cd "$tmp/root" && find . | LC_ALL=C sort |
+		cpio --quiet --create --format=newc --owner=0:0 --reproducible) >"$tmp/$name.cpio"
 	rm -rf -- "$tmp/root"
 }
 
@@ -142,7 +144,11 @@ initramfs() {
 boot() {
 	case $2 in
 	kvm) set -- "$@" -accel kvm -cpu host ;;
-	icount) set -- "$@" -accel tcg,thread=single -icount shift=0,sleep=off -cpu max ;;
+	icount)
+		# Nothing of the host's time or entropy gets in: a run can be repeated
+		set -- "$@" -accel tcg,thread=single -icount shift=0,sleep=off -cpu max \
+			-seed 1 -rtc base=2020-01-01,clock=vm
+		;;
 	tcg) set -- "$@" -accel tcg -cpu max ;;
 	esac
 	cpio=$tmp/$1.cpio
@@ -282,6 +288,7 @@ if [ "$job" = bench ]; then
 	initramfs bench "$@" "--venue=$venue" \
 		"--env=kernel.config_sha256=$(field config_sha256 "$tmp/kernel")" \
 		"--env=guest.module_compiler=$(field compiler "$tmp/kernel")" \
+		"--env=started=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
 		"--env=guest.qemu=$(qemu-system-x86_64 --version | sed -n '1s/.*version //p')"
 else
 	initramfs tests
