@@ -68,6 +68,8 @@ int env_place(struct options *o, char *why, size_t len)
 	}
 	if (o->node < 0)
 		o->node = numa_node_of_cpu(o->cpu);
+	if (o->node < 0) /* no /sys to tell: all memory is node 0's */
+		o->node = 0;
 	mems = numa_get_mems_allowed();
 	ours = o->node <= numa_max_node() &&
 	       numa_bitmask_isbitset(mems, o->node);

@@ -201,7 +201,6 @@ static void end_load(struct cell *c)
 		      (w->lines - w->loads % w->lines) % w->lines);
 	cell_consumed(c, w->at, 0);
 	access_map.teardown(&c->use);
-	buffer_fill(c->buf);
 }
 
 static uint64_t fixed_load(const struct run *r, uint64_t size)

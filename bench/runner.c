@@ -731,6 +731,10 @@ static void measure_cells(struct state *st, void (*tick)(struct run *, double),
 				c->probe->finish(c);
 		}
 	}
+	/* Not in end(): sources share buffers, and each has its own end to reach */
+	for (i = 0; i < st->nr_cells; i++)
+		if (st->cell[i].probe->flags & PROBE_STORE)
+			buffer_fill(st->cell[i].buf);
 }
 
 static int run_group(struct run *r, const struct group *g,
