@@ -276,19 +276,24 @@ static int write_env_file(struct emit *e, const char *text)
 	return err;
 }
 
-/* A directory has one from the start, so that a run that is killed can be read */
+/* There is one from the start, so that a run that is killed can be read */
 int emit_env(struct emit *e, json_t *env)
 {
-	char *text;
+	char *text = json_dumps(env, e->dir ? JSON_INDENT(2) : JSON_COMPACT);
 	int err;
 
-	if (!e->dir)
-		return 0;
-	text = json_dumps(env, JSON_INDENT(2));
-	/* Tried even after an error: it says why the run is not complete */
-	err = text ? write_env_file(e, text) : -ENOMEM;
+	if (!text)
+		return fail(e, -ENOMEM, "env.json");
+	if (!e->dir) {
+		err = emit_tagged(e, "env.json", text);
+	} else {
+		/* Tried even after an error: it says why the run is not complete */
+		err = write_env_file(e, text);
+		if (err)
+			fail(e, err, "env.json");
+	}
 	free(text);
-	return err ? fail(e, err, "env.json") : 0;
+	return err ? e->err : 0;
 }
 
 int emit_progress(struct emit *e, unsigned int done, unsigned int total,
@@ -319,14 +324,10 @@ static int finish_dir(struct emit *e, json_t *env)
 
 static int finish_stream(struct emit *e, json_t *env, int status)
 {
-	char *text = json_dumps(env, JSON_COMPACT), end[64];
-	int err;
+	char end[64];
 
-	err = text ? emit_tagged(e, "env.json", text) :
-		     fail(e, -ENOMEM, "env.json");
-	free(text);
-	if (err)
-		return err;
+	if (emit_env(e, env))
+		return e->err;
 	snprintf(end, sizeof(end), "%d\t%lu\t%lu", status,
 		 e->lines[EMIT_SAMPLES], e->lines[EMIT_CHECKS]);
 	return emit_tagged(e, "end", end);

@@ -53,13 +53,6 @@ probe) ;;
 esac
 case $accel in auto | tcg | icount) ;; *) usage ;; esac
 
-# For the env.json of a guest that was stopped before it could send its own
-run_id=''
-for argument; do
-	case $argument in --run-id=*) run_id=${argument#*=} ;; esac
-done
-case $run_id in *[!A-Za-z0-9._+:~-]*) die "--run-id=$run_id: use letters, digits and ._+:~-" ;; esac
-
 guest=''	# process id of a running guest
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-vm.XXXXXX")
 
@@ -236,11 +229,6 @@ split() {
 			if (env != "")
 				print env > (dir ".env.json")
 		}' "$tmp/port"
-	if [ "$1" = no ] && [ "$job" = bench ] && [ ! -e "$tmp/split.env.json" ]; then
-		printf '{"schema": 1, "run_id": "%s", "venue": "%s", "time_unit": "%s", "complete": false, "error": "the guest was stopped", "kernel": {"release": "%s"}}\n' \
-			"$run_id" "$venue" "$([ "$venue" = icount ] && echo insn || echo ns)" \
-			"$release" >"$tmp/split.env.json"
-	fi
 	for name in samples.csv checks.csv env.json dmesg.txt hyperfine.json; do
 		[ -e "$tmp/split.$name" ] || continue
 		target=$out/$name
