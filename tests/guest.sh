@@ -92,9 +92,14 @@ expect "loading and unloading say only that the module is not of this kernel's t
 
 # ---- a short measurement ----
 
+# measure KERNEL DIR
+measure() {
+	"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$2" --timeout=240 \
+		-- --quick --measures=faults,latency --sizes=64K --blocks=3 >"$tmp/vm" 2>&1
+}
+
 status=0
-"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$tmp/run" --timeout=240 \
-	-- --quick --measures=faults,latency --sizes=64K --blocks=3 --seed=1 >"$tmp/vm" 2>&1 || status=$?
+measure "$1" "$tmp/run" || status=$?
 if [ "$status" -ne 0 ]; then
 	not_ok "a short measurement ends (status $status)" <"$tmp/vm"
 	[ -e "$tmp/run/checks.csv" ] || tap_end
@@ -124,6 +129,27 @@ faults() {
 		}
 		END { if (!n) print "no fault counts of method " method }' "$tmp/run/samples.csv" | head -n 5
 }
+
+# medians DIR: "configuration and metric,median" of measure latency
+medians() {
+	"$top/build/k2u-stat" summarize "$1" 2>>"$tmp/vm"
+	awk -F , 'NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
+		$c["measure"] == "latency" {
+			print $c["provider"] "/" $c["method"] "/" $c["backing"] "/" $c["size_bytes"] \
+				"/" $c["metric"] "," $c["median"]
+		}' "$1/summary.csv" | sort
+}
+status=0
+measure "$1" "$tmp/again" || status=$?
+medians "$tmp/run" >"$tmp/medians"
+medians "$tmp/again" >"$tmp/medians.again"
+expect "a second run agrees within 1 % in every latency median" "$(
+	[ "$status" -eq 0 ] || tail -n 5 "$tmp/vm"
+	join -t , -a 1 -a 2 -e missing -o 0,1.2,2.2 "$tmp/medians" "$tmp/medians.again" | awk -F , '
+		$3 < $2 * 0.99 || $3 > $2 * 1.01 { print $1 ": " $2 ", then " $3 }
+		END { if (!NR) print "no latency medians" }' | head -n 20
+)"
+
 pages=$((64 / 4))
 expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
 expect "pfn takes none" "$(faults pfn 0)"
