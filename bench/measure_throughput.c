@@ -92,8 +92,15 @@ static int sample_reuse(struct cell *c, uint64_t n, struct reading *out)
 {
 	struct many m = { .use = &c->use, .acc = access_of(c->src) };
 	int64_t elapsed;
-	int err = timed_loop(op_reuse, &m, n, &elapsed);
+	int err;
 
+	/* What a cache may hold, other cells have evicted: once over all of it */
+	err = op_reuse(&m, 0);
+	m.sum = 0;
+	if (!err)
+		err = timed_loop(op_reuse, &m, n, &elapsed);
+	if (err)
+		return err;
 	reading_add(out, elapsed, n, n);
 	cell_consumed(c, m.sum, n * c->use.sum);
 	return err;
@@ -112,8 +119,11 @@ static int sample_copy(struct cell *c, uint64_t n, struct reading *out)
 	struct many m = { .use = &c->use, .acc = access_of(c->src) };
 	const struct use *u = &c->use;
 	int64_t elapsed;
-	int err = timed_loop(op_copy, &m, n, &elapsed);
+	int err;
 
+	err = op_copy(&m, 0) ?: timed_loop(op_copy, &m, n, &elapsed);
+	if (err)
+		return err;
 	reading_add(out, elapsed, n, n);
 	if (u->size % u->len == 0)
 		cell_consumed(c, consume(u->addr, u->len),
