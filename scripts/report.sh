@@ -182,6 +182,8 @@ section_throughput() {
 	set -- "$1" --measure=throughput
 	table "$1" 'Set up once, used often (`reuse`). `anon`: the same loop over plain anonymous memory.' \
 		"$2" --metric=reuse
+	table "$1" 'The same over that of plain anonymous memory in 4 KiB pages, paired by block (1: a warm mapping is plain memory).' \
+		--measure=parity
 	table "$1" 'Set up, used once, torn down (`per_use`).' "$2" --metric=per_use
 	folded "$1" 'The copy alone, nothing consumed (`copy`).' "$2" --metric=copy
 }

@@ -217,14 +217,6 @@ static int configs_read(struct configs *configs, const struct cells *cells)
 	return 0;
 }
 
-static void print_figure(FILE *f, double v)
-{
-	if (isnan(v))
-		fputc(',', f);
-	else
-		fprintf(f, ",%.10g", v);
-}
-
 static bool is_copy(const struct config *config)
 {
 	return !strcmp(key(config, METHOD), "read");

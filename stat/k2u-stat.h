@@ -68,6 +68,8 @@ struct out {
 int out_open(struct out *out, const char *dir, const char *name);
 int out_commit(struct out *out);
 void out_abort(struct out *out);
+/* A comma, and v unless it is NaN */
+void print_figure(FILE *f, double v);
 
 /* order.c: order statistics */
 struct estimate {
@@ -169,6 +171,9 @@ double pass_per_use(const struct pass *pass, double k);
 double pass_breakeven(const struct pass *map, const struct pass *copy);
 /* breakeven.csv and cost.csv */
 int write_costs(const struct cells *cells, const struct run *run);
+
+/* parity.c: parity.csv */
+int write_parity(const struct cells *cells, const struct run *run);
 
 int summarize(const char *dir);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Files that appear whole or not at all: temporary name, fsync, rename. */
 #include <errno.h>
+#include <math.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdlib.h>
@@ -84,4 +85,12 @@ void out_abort(struct out *out)
 	free(out->tmp);
 	free(out->path);
 	memset(out, 0, sizeof(*out));
+}
+
+void print_figure(FILE *f, double v)
+{
+	if (isnan(v))
+		fputc(',', f);
+	else
+		fprintf(f, ",%.10g", v);
 }

@@ -3,7 +3,7 @@
  * The rows of a summarised run, of one kind whichever file they are in:
  * cost.csv is measure `cost` with a metric uses_<k> (fresh_<k> where a copy's
  * destination is fresh), breakeven.csv measure `breakeven` with the metrics k,
- * k_fresh and e2e_<k>.
+ * k_fresh and e2e_<k>, parity.csv measure and metric `parity`.
  */
 #include <errno.h>
 #include <math.h>
@@ -64,7 +64,7 @@ static error_t parse_selection(int opt, char *arg, struct argp_state *state)
 
 static const struct argp_option selection_options[] = {
 	{ "measure", MEASURE + 1, "NAME,...", 0,
-	  "also cost (metrics uses_1, fresh_1, ...) and breakeven (k, k_fresh, e2e_8, ...)",
+	  "also cost (metrics uses_1, fresh_1, ...), breakeven (k, k_fresh, e2e_8, ...) and parity",
 	  0 },
 	{ "provider", PROVIDER + 1, "NAME,...", 0, "k2u, tree", 0 },
 	{ "method", METHOD + 1, "NAME,...", 0, "", 0 },
@@ -302,6 +302,42 @@ ratio:
 		       set_text(&row->flags, "");
 }
 
+static int parity_row(struct rows *rows, const struct selection *sel,
+		      const struct csv *csv)
+{
+	/* clang-format off */
+	enum {
+		P_SIZE, P_PROVIDER, P_METHOD, P_BACKING, P_CACHE, P_THREADS,
+		P_BLOCKS, P_RATIO, P_LOW, P_HIGH
+	};
+	/* clang-format on */
+	const char *const key[KEYS] = {
+		[MEASURE] = "parity",
+		[PROVIDER] = csv_str(csv, P_PROVIDER),
+		[METHOD] = csv_str(csv, P_METHOD),
+		[BACKING] = csv_str(csv, P_BACKING),
+		[CACHE] = csv_str(csv, P_CACHE),
+		[SIZE] = csv_str(csv, P_SIZE),
+		[THREADS] = csv_str(csv, P_THREADS),
+		[PHASE] = "warm",
+		[METRIC] = "parity",
+		[UNIT] = "ratio",
+	};
+	struct row *row;
+	uint64_t size;
+	int ret;
+
+	ret = csv_u64(csv, P_SIZE, &size) ?: add_row(rows, sel, key, &row);
+	if (ret || !row)
+		return ret;
+	row->size = size;
+	return csv_u64(csv, P_BLOCKS, &row->blocks)		       ?:
+		       csv_f64_or_none(csv, P_RATIO, &row->est.median) ?:
+		       csv_f64_or_none(csv, P_LOW, &row->est.low)      ?:
+		       csv_f64_or_none(csv, P_HIGH, &row->est.high)    ?:
+		       set_text(&row->flags, "");
+}
+
 static const struct source {
 	const char *measure; /* NULL: any other */
 	const char *file;
@@ -321,6 +357,11 @@ static const struct source {
 	  { "size_bytes", "provider", "method", "backing", "blocks", "k_median",
 	    "k_low", "k_high", "e2e_k", "ratio", "ratio_low", "ratio_high",
 	    "destination" } },
+	{ "parity",
+	  "parity.csv",
+	  parity_row,
+	  { "size_bytes", "provider", "method", "backing", "cache", "threads",
+	    "blocks", "ratio", "ratio_low", "ratio_high" } },
 	{ NULL,
 	  "summary.csv",
 	  summary_row,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* summarize: samples.csv and checks.csv -> summary.csv, breakeven.csv, cost.csv */
+/* summarize: samples.csv and checks.csv -> summary.csv, breakeven.csv, cost.csv, parity.csv */
 #include <argp.h>
 #include <errno.h>
 #include <gsl/gsl_sort.h>
@@ -110,7 +110,7 @@ int summarize(const char *dir)
 		say("%s: note: no env.json: venue and kernel are unknown", dir);
 	if (!run.complete)
 		say("%s: note: incomplete run: its rows are flagged so", dir);
-	ret = write_costs(&cells, &run);
+	ret = write_costs(&cells, &run) ?: write_parity(&cells, &run);
 	/* Last: it sorts the samples out of their blocks */
 	if (!ret)
 		ret = write_summary(&cells, &run);
@@ -144,7 +144,7 @@ int cmd_summarize(int argc, char **argv)
 	static const struct argp argp = {
 		.parser = parse,
 		.args_doc = "RUN...",
-		.doc = "Write summary.csv, breakeven.csv and cost.csv of each RUN from its "
+		.doc = "Write summary.csv, breakeven.csv, cost.csv and parity.csv of each RUN from its "
 		       "samples.csv (or, of a run that did not end, samples.csv.partial), "
 		       "checks.csv and env.json.\v"
 		       "The columns are documented in results/SCHEMA.md.",

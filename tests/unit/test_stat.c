@@ -58,7 +58,7 @@ static int teardown(void **state)
 {
 	static const char *const files[] = {
 		"samples.csv", "samples.csv.partial", "checks.csv", "env.json",
-		"summary.csv", "breakeven.csv",	      "cost.csv",
+		"summary.csv", "breakeven.csv",	      "parity.csv", "cost.csv",
 	};
 	struct fixture *f = *state;
 	char path[128];
@@ -328,6 +328,39 @@ static void test_breakeven_file(void **state)
 		got,
 		"4096,tree,fault,memfd,wb,1,inf,ns,6,50,50,100,1,1,1,best,,reused\n"));
 	free(got);
+}
+
+/* A mapping at 0.90 ... 0.95 of plain memory that itself drifts */
+static void test_parity_file(void **state)
+{
+	struct fixture *f = *state;
+	char *text = NULL;
+	size_t size;
+	FILE *mem = open_memstream(&text, &size);
+	int b;
+
+	fputs(HEADER, mem);
+	for (b = 0; b < 6; b++) {
+		const char *fmt =
+			"throughput,tree,%s,%s,wb,4096,1,1,warm,reuse,GB/s,%d,1,1,0,%g\n";
+
+		fprintf(mem, fmt, "anon", "4k", b + 1, 10.0 * (b + 1));
+		fprintf(mem, fmt, "anon", "thp", b + 1, 1.0);
+		fprintf(mem, fmt, "read", "memfd", b + 1, 2.0);
+		fprintf(mem, fmt, "fault", "memfd", b + 1,
+			(0.9 + b * 0.01) * 10 * (b + 1));
+	}
+	fclose(mem);
+	put_text(f, "samples.csv", text);
+	put_text(f, "checks.csv", CHECKS);
+	put_text(f, "env.json", ENV);
+	free(text);
+
+	assert_int_equal(summarize(f->dir), 0);
+	assert_file(f, "parity.csv",
+		    "size_bytes,provider,method,backing,cache,threads,blocks,"
+		    "ratio,ratio_low,ratio_high\n"
+		    "4096,tree,fault,memfd,wb,1,6,0.925,0.9,0.95\n");
 }
 
 /* summary.csv */
@@ -636,6 +669,7 @@ int main(void)
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_parse_size),
 		RUN_TEST(test_breakeven_file),
+		RUN_TEST(test_parity_file),
 		RUN_TEST(test_summary),
 		RUN_TEST(test_boots),
 		RUN_TEST(test_partial),
