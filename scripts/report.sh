@@ -345,9 +345,10 @@ preface() {
 		Cost per use of getting **and consuming** the bytes, every byte read by the same code.
 		*Uses*: how often the bytes are consumed between set-up and teardown of a mapping; *very
 		many*: a warm pass alone. `read` goes into a buffer that the program has and reuses, at a
-		warm pass per use (into a fresh one it is dearer: see cost by phase). Each cell: the method with the lowest median and its interval; the methods whose
-		cost ratio to it, paired by block, cannot be told from 1 (or is within 1 %); and the next
-		dearer one, with the ratio. †: a check of these cells failed (the flags in cost.csv say which).
+		warm pass per use (into a fresh one it is dearer: see cost by phase). Each cell: the method
+		with the lowest median and its interval; the methods whose cost ratio to it, paired by
+		block, cannot be told from 1 (or is within 1 %); and the next dearer one, with the ratio.
+		†: a check of these cells failed (the flags in cost.csv say which).
 		The object itself exists already: creating it is not counted.
 
 	END
