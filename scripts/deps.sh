@@ -37,6 +37,7 @@ packages() {
 	sparse			command:sparse			check
 	clang-format		command:clang-format		check
 	perl			command:perl			check
+	xz-utils		command:xz			check
 	git			command:git			check
 	e2fsprogs		command:mke2fs			check-native
 	END

@@ -20,7 +20,7 @@ trap 'exit 130' INT TERM
 
 # fetch_checkpatch: 0 if $checkpatch is there, else the reason in $tmp/reason
 fetch_checkpatch() {
-	[ -e "$checkpatch" ] && return 0
+	[ -s "$checkpatch" ] && return 0
 	have apt-get || { echo "no apt-get to fetch $SOURCE with" >"$tmp/reason"; return 1; }
 	mkdir -p "$tmp/deb" "$tmp/checkpatch" "$K2U_CACHE"
 	# A download as root is done by user _apt, who must be able to write here.
@@ -35,7 +35,11 @@ fetch_checkpatch() {
 		tar -xO "./usr/src/$SOURCE.tar.xz" |
 		tar -xJ -C "$tmp/checkpatch" --strip-components=2 \
 			"$SOURCE/scripts/checkpatch.pl" "$SOURCE/scripts/spelling.txt" \
-			"$SOURCE/scripts/const_structs.checkpatch"
+			"$SOURCE/scripts/const_structs.checkpatch" 2>"$tmp/log" || :
+	if [ ! -s "$tmp/checkpatch/checkpatch.pl" ]; then
+		echo "checkpatch.pl of $SOURCE: $(head -n 1 "$tmp/log")" >"$tmp/reason"
+		return 1
+	fi
 	mv -- "$tmp/checkpatch" "$K2U_CACHE/checkpatch.new"
 	rm -rf -- "$K2U_CACHE/checkpatch"
 	mv -- "$K2U_CACHE/checkpatch.new" "$K2U_CACHE/checkpatch"
