@@ -126,6 +126,11 @@ part() {
 
 # ---- the module, natively ----
 
+# signed: the module that was built last has a signature (whose, insmod will see)
+signed() {
+	tail -c 28 kmod/k2u.ko 2>/dev/null | grep -aq 'Module signature appended'
+}
+
 # refusal: why it cannot be loaded here, and the mend; nothing if it can
 refusal() {
 	if [ ! -e /proc/modules ]; then
@@ -134,10 +139,10 @@ refusal() {
 		echo "loading a module needs root: sudo make bench"
 	elif [ "$(cat /proc/sys/kernel/modules_disabled 2>/dev/null)" = 1 ]; then
 		echo "loading modules was switched off (kernel.modules_disabled = 1): reboot without that setting"
-	elif grep -qE '\[(integrity|confidentiality)\]' /sys/kernel/security/lockdown 2>/dev/null; then
-		echo "the kernel is locked down (Secure Boot): switch Secure Boot off in the firmware, or see Secure Boot in README.md"
-	elif [ "$(cat /sys/module/module/parameters/sig_enforce 2>/dev/null)" = Y ]; then
-		echo "the kernel takes signed modules only (module.sig_enforce): boot without it, or see Secure Boot in README.md"
+	elif ! signed && grep -qE '\[(integrity|confidentiality)\]' /sys/kernel/security/lockdown 2>/dev/null; then
+		echo "the kernel is locked down (Secure Boot): sign kmod/k2u.ko (Secure Boot in README.md), or switch Secure Boot off in the firmware"
+	elif ! signed && [ "$(cat /sys/module/module/parameters/sig_enforce 2>/dev/null)" = Y ]; then
+		echo "the kernel takes signed modules only (module.sig_enforce): sign kmod/k2u.ko (Secure Boot in README.md), or boot without it"
 	elif [ -e /sys/module/k2u ]; then
 		echo "a k2u module is loaded already: rmmod k2u"
 	elif [ ! -e "$KDIR/Makefile" ]; then

@@ -25,6 +25,7 @@ struct args {
 
 struct table {
 	const struct args *args;
+	double resolution; /* of the clock; 0: not known */
 	const struct rows *rows;
 	const struct row **line, **head; /* the first of each line and column */
 	size_t lines, heads;
@@ -129,20 +130,22 @@ static const char *head_name(const struct table *table, size_t head, char *buf,
 			     size_t size)
 {
 	const struct row *row = table->head[head];
+	const char *metric = row->key[METRIC];
 
 	if (table->args->across == BY_SIZE)
 		return format_size(row->size, buf, size);
-	if (!strcmp(row->key[METRIC], "uses_1"))
-		snprintf(buf, size, "1 use");
-	else if (!strcmp(row->key[METRIC], "uses_inf"))
-		snprintf(buf, size, "very many uses");
-	else if (!strncmp(row->key[METRIC], "uses_", 5))
-		snprintf(buf, size, "%s uses", row->key[METRIC] + 5);
-	else if (!strncmp(row->key[METRIC], "e2e_", 4))
-		snprintf(buf, size, "%s uses", row->key[METRIC] + 4);
-	else
+	/* Of reused and fresh destinations alike: the table's title says which */
+	if (!strncmp(metric, "uses_", 5) || !strncmp(metric, "fresh_", 6)) {
+		metric = strchr(metric, '_') + 1;
+		snprintf(buf, size, "%s use%s",
+			 strcmp(metric, "inf") ? metric : "very many",
+			 strcmp(metric, "1") ? "s" : "");
+	} else if (!strncmp(metric, "e2e_", 4)) {
+		snprintf(buf, size, "%s uses", metric + 4);
+	} else {
 		snprintf(buf, size, "%s",
-			 row->key[table->one_metric ? PHASE : METRIC]);
+			 table->one_metric ? row->key[PHASE] : metric);
+	}
 	return buf;
 }
 
@@ -158,6 +161,7 @@ static const char *cell_text(const struct table *table, size_t line, size_t col,
 {
 	const struct row *row = line ? table->line[line - 1] : NULL;
 	struct estimate est = { .low = NAN, .high = NAN };
+	char number[64];
 
 	if (!col && !row)
 		return "method";
@@ -172,7 +176,13 @@ static const char *cell_text(const struct table *table, size_t line, size_t col,
 		if (!row)
 			return percentiles[col].name;
 		est.median = row->pct[col];
-		return format_estimate(&est, row->key[UNIT], buf, size);
+		if (!(est.median < table->resolution))
+			return format_estimate(&est, row->key[UNIT], buf, size);
+		/* Less than one step of the clock says no more than that */
+		est.median = table->resolution;
+		format_estimate(&est, row->key[UNIT], number, sizeof(number));
+		snprintf(buf, size, "< %s", number);
+		return buf;
 	}
 	if (!row)
 		return head_name(table, col, buf, size);
@@ -335,6 +345,8 @@ int cmd_table(int argc, char **argv)
 	if (ret)
 		goto close;
 	table.rows = &rows;
+	table.resolution = json_number_value(
+		run_env(&run, "calibration.clock_resolution"));
 	ret = lay_out(&table);
 	if (!ret && args.format == DAT)
 		print_dat(&table);
