@@ -2,6 +2,30 @@
 /* measure_throughput.c - get and consume: by phase, reused, per use, end to end. */
 #include "bench.h"
 
+struct many {
+	struct use *use;
+	const struct access_ops *acc;
+	uint64_t sum;
+	unsigned int k;
+};
+
+/* Set up, use k times, tear down */
+static int op_uses(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+	unsigned int k;
+	int err, err2;
+
+	err = m->acc->setup(m->use, arena_slot(0));
+	if (err)
+		return err;
+	err = use_first(m->use, m->acc, &m->sum);
+	for (k = 1; k < m->k && !err; k++)
+		err = m->acc->consume(m->use, &m->sum);
+	err2 = m->acc->teardown(m->use);
+	return err ? err : err2;
+}
+
 /* ---- pass: each phase of getting and consuming once ---- */
 
 enum { SETUP, FIRST, WARM, TEARDOWN };
@@ -20,6 +44,14 @@ static int op_warm(void *arg, uint64_t i)
 	return batch_consume(arg, 0);
 }
 
+/* What a cache may hold, other cells have evicted: a use that is not timed */
+static int warm_up(struct cell *c, struct use *use)
+{
+	struct many m = { .use = use, .acc = access_of(c->src), .k = 1 };
+
+	return op_uses(&m, 0);
+}
+
 /*
  * One use at a time, as a program has them: side by side, the same system call
  * many times in a row, mmap and munmap are some 15 % cheaper than between uses.
@@ -30,9 +62,10 @@ static int sample_pass(struct cell *c, uint64_t n, struct reading *out)
 	const unsigned int passes = warm_passes(c->buf->size);
 	struct batch b;
 	int64_t elapsed;
-	int err = 0;
+	int err;
 
 	batch_init(&b, c);
+	err = bytes ? warm_up(c, &b.use[0]) : 0;
 	for (n *= b.k; n && !err; n--) {
 		b.sum = 0;
 		err = timed_loop(batch_setup, &b, 1, &elapsed);
@@ -74,13 +107,6 @@ static const struct probe probe_pass = {
 };
 
 /* ---- reuse: set up once, use many times; copy: the same without consuming ---- */
-
-struct many {
-	struct use *use;
-	const struct access_ops *acc;
-	uint64_t sum;
-	unsigned int k;
-};
 
 static int begin_reuse(struct cell *c)
 {
@@ -179,22 +205,6 @@ static const struct probe probe_copy = {
 
 /* ---- per_use, e2e_<k>: set up, use k times, tear down ---- */
 
-static int op_uses(void *arg, uint64_t i)
-{
-	struct many *m = arg;
-	unsigned int k;
-	int err, err2;
-
-	err = m->acc->setup(m->use, arena_slot(0));
-	if (err)
-		return err;
-	err = use_first(m->use, m->acc, &m->sum);
-	for (k = 1; k < m->k && !err; k++)
-		err = m->acc->consume(m->use, &m->sum);
-	err2 = m->acc->teardown(m->use);
-	return err ? err : err2;
-}
-
 static int sample_uses(struct cell *c, uint64_t n, struct reading *out)
 {
 	struct many m = { .use = &c->use,
@@ -204,7 +214,9 @@ static int sample_uses(struct cell *c, uint64_t n, struct reading *out)
 	int err;
 
 	use_init(&c->use, c->src, c->buf);
-	err = timed_loop(op_uses, &m, n, &elapsed);
+	err = warm_up(c, &c->use) ?: timed_loop(op_uses, &m, n, &elapsed);
+	if (err)
+		return err;
 	reading_add(out, elapsed, n * m.k, n);
 	cell_consumed(c, m.sum, n * m.k * c->use.sum);
 	return err;
