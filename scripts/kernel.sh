@@ -135,22 +135,22 @@ provision() {
 	if is_root; then
 		# mmdebstrap mounts /proc in the root: not where others see it
 		with_private_mounts timeout -k 10 900 mmdebstrap --mode=root "$@" \
-			"$new/root" "$new/sources.list"
+			"$new/rootfs" "$new/sources.list"
 	else
 		# Through an archive, so that the files are ours and not a subordinate user's
-		timeout -k 10 900 mmdebstrap "$@" "$new/root.tar" "$new/sources.list" &&
-			mkdir "$new/root" &&
+		timeout -k 10 900 mmdebstrap "$@" "$new/rootfs.tar" "$new/sources.list" &&
+			mkdir "$new/rootfs" &&
 			tar --extract --no-same-owner --exclude='./dev/*' \
-				--directory="$new/root" --file="$new/root.tar" &&
-			rm "$new/root.tar"
+				--directory="$new/rootfs" --file="$new/rootfs.tar" &&
+			rm "$new/rootfs.tar"
 	fi
 }
 
 # ensure KERNEL PACKAGES: $cache has it, with these, when this returns
 ensure() {
-	if [ -e "$cache/root/k2u/release" ] && [ "$(cat "$cache/packages" 2>/dev/null)" = "$2" ]; then
+	if [ -e "$cache/rootfs/k2u/release" ] && [ "$(cat "$cache/packages" 2>/dev/null)" = "$2" ]; then
 		[ "$1" = newest ] || return 0
-		[ -n "$(find "$cache/root/k2u/release" -mtime "+$NEWEST_DAYS")" ] || return 0
+		[ -n "$(find "$cache/rootfs/k2u/release" -mtime "+$NEWEST_DAYS")" ] || return 0
 	fi
 	have mmdebstrap || unavailable "kernel $1: mmdebstrap is not installed: run scripts/deps.sh --for=guest"
 	log=$cache.log
@@ -159,7 +159,7 @@ ensure() {
 		reason=$(grep -m 1 -E '^(E:|unshare:)' "$log" || tail -n 1 "$log")
 		is_root || reason="$reason; be root, or install uidmap and have a line in /etc/subuid and /etc/subgid"
 		rm -rf -- "$cache.new"
-		if [ -e "$cache/root/k2u/release" ]; then
+		if [ -e "$cache/rootfs/k2u/release" ]; then
 			say "$K2U_ME: kernel $1 could not be looked up again, the cached one is used: $reason"
 			return 0
 		fi
@@ -180,12 +180,12 @@ in_root() {
 		mount --rbind /proc "$root/proc" || exit
 		[ -c "$root/dev/null" ] || mount --rbind /dev "$root/dev" || exit
 		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ LC_ALL=C "$@"
-		' sh "$cache/root" "$@"
+		' sh "$cache/rootfs" "$@"
 }
 
 # stage: kmod/ and include/ in $scratch of the kernel's root, as src.tar and files
 stage() {
-	scratch=$cache/root/k2u/src
+	scratch=$cache/rootfs/k2u/src
 	rm -rf -- "$scratch"
 	mkdir -- "$scratch"
 	# What a native build left in kmod/ stays behind
@@ -225,8 +225,8 @@ build() {
 # run_sparse KERNEL: what sparse says of our files, against this kernel's headers
 run_sparse() {
 	have sparse || unavailable "sparse is not installed: run scripts/deps.sh --for=check"
-	log=$cache/root/k2u/sparse.log
-	cp -- "$(command -v sparse)" "$cache/root/k2u/sparse"
+	log=$cache/rootfs/k2u/sparse.log
+	cp -- "$(command -v sparse)" "$cache/rootfs/k2u/sparse"
 	in_root /k2u/sparse --version >/dev/null 2>&1 ||
 		unavailable "this system's sparse does not run in the root of kernel $1"
 	stage
@@ -240,7 +240,7 @@ image() {
 	[ ! -e "$cache/image" ] || return 0
 	have mke2fs || unavailable "mke2fs is not installed: run scripts/deps.sh --for=check-native"
 	# PID 1: the job comes on the second disk, as an archive
-	cat >"$cache/root/k2u/init" <<-'END'
+	cat >"$cache/rootfs/k2u/init" <<-'END'
 		#!/bin/sh
 		PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 		export PATH HOME
@@ -256,13 +256,13 @@ image() {
 		echo o >/proc/sysrq-trigger
 		sleep 60
 	END
-	chmod 755 "$cache/root/k2u/init"
+	chmod 755 "$cache/rootfs/k2u/init"
 	rm -f -- "$cache/image.new"
 	truncate -s 6G "$cache/image.new"
-	mke2fs -q -t ext4 -E root_owner=0:0,lazy_itable_init=0 -d "$cache/root" "$cache/image.new" >&2
+	mke2fs -q -t ext4 -E root_owner=0:0,lazy_itable_init=0 -d "$cache/rootfs" "$cache/image.new" >&2
 	mv -- "$cache/image.new" "$cache/image"
 	# The image has it all; of the directory only vmlinuz is read again
-	find "$cache/root" -mindepth 1 -maxdepth 1 ! -name k2u -exec rm -rf -- {} +
+	find "$cache/rootfs" -mindepth 1 -maxdepth 1 ! -name k2u -exec rm -rf -- {} +
 }
 
 [ $# -ge 1 ] || usage
@@ -316,7 +316,7 @@ for package; do
 	packages=$packages,$package
 done
 ensure "$kernel" "$packages"
-release=$(cat "$cache/root/k2u/release")
+release=$(cat "$cache/rootfs/k2u/release")
 if [ "$job" = sparse ]; then
 	run_sparse "$kernel"
 	exit
@@ -324,7 +324,7 @@ elif [ "$job" = system ]; then
 	image
 	cat <<-END
 		release=$release
-		vmlinuz=$cache/root/k2u/vmlinuz
+		vmlinuz=$cache/rootfs/k2u/vmlinuz
 		image=$cache/image
 	END
 	exit
@@ -333,9 +333,9 @@ build "$kernel"
 cat <<END
 kernel=$(printf '%s' "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
 release=$release
-vmlinuz=$cache/root/k2u/vmlinuz
-config=$cache/root/k2u/config
-config_sha256=$(sha256 "$cache/root/k2u/config")
+vmlinuz=$cache/rootfs/k2u/vmlinuz
+config=$cache/rootfs/k2u/config
+config_sha256=$(sha256 "$cache/rootfs/k2u/config")
 compiler=$(in_root gcc --version | sed -n 1p)
 ko=$out/k2u.ko
 log=$out/build.log
