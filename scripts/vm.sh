@@ -84,14 +84,14 @@ trap interrupted INT TERM
 
 # add FILE PATH: FILE and the libraries that it needs into the initramfs
 add() {
-	mkdir -p -- "$tmp/root/$(dirname -- "$2")"
-	cp -- "$1" "$tmp/root/$2"
+	mkdir -p -- "$tmp/rootfs/$(dirname -- "$2")"
+	cp -- "$1" "$tmp/rootfs/$2"
 	# Empty for a script or a static program
 	{ ldd "$1" 2>/dev/null || :; } | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1/p' |
 		while read -r library; do
-			[ ! -e "$tmp/root$library" ] || continue
-			mkdir -p -- "$tmp/root$(dirname -- "$library")"
-			cp -L -- "$library" "$tmp/root$library"
+			[ ! -e "$tmp/rootfs$library" ] || continue
+			mkdir -p -- "$tmp/rootfs$(dirname -- "$library")"
+			cp -L -- "$library" "$tmp/rootfs$library"
 		done
 }
 
@@ -99,16 +99,16 @@ add() {
 initramfs() {
 	name=$1
 	shift
-	rm -rf -- "$tmp/root"
-	mkdir -p -- "$tmp/root/bin" "$tmp/root/job"
+	rm -rf -- "$tmp/rootfs"
+	mkdir -p -- "$tmp/rootfs/bin" "$tmp/rootfs/job"
 	add "$(command -v busybox)" bin/busybox
-	ln -s busybox "$tmp/root/bin/sh"
+	ln -s busybox "$tmp/rootfs/bin/sh"
 	add "$top/scripts/guest-init.sh" init
-	chmod 755 "$tmp/root/init"
-	cp -- "$(field ko "$tmp/kernel")" "$tmp/root/k2u.ko"
-	echo "$name" >"$tmp/root/job/name"
-	: >"$tmp/root/job/args"
-	[ $# -eq 0 ] || printf '%s\n' "$@" >"$tmp/root/job/args"
+	chmod 755 "$tmp/rootfs/init"
+	cp -- "$(field ko "$tmp/kernel")" "$tmp/rootfs/k2u.ko"
+	echo "$name" >"$tmp/rootfs/job/name"
+	: >"$tmp/rootfs/job/args"
+	[ $# -eq 0 ] || printf '%s\n' "$@" >"$tmp/rootfs/job/args"
 	case $name in
 	bench)
 		add "$top/build/k2u-bench" bin/k2u-bench
@@ -116,7 +116,7 @@ initramfs() {
 			add "$top/build/k2u-get" bin/k2u-get
 			add "$(command -v hyperfine)" bin/hyperfine
 			add "$top/scripts/hyperfine.sh" bin/k2u-hyperfine
-			printf '%s\n' "$hyperfine" >"$tmp/root/job/hyperfine"
+			printf '%s\n' "$hyperfine" >"$tmp/rootfs/job/hyperfine"
 		fi
 		;;
 	tests)
@@ -127,10 +127,10 @@ initramfs() {
 		done
 		;;
 	esac
-	find "$tmp/root" -exec touch -h -d @0 {} +
-	(cd "$tmp/root" && find . | LC_ALL=C sort |
+	find "$tmp/rootfs" -exec touch -h -d @0 {} +
+	(cd "$tmp/rootfs" && find . | LC_ALL=C sort |
 		cpio --quiet --create --format=newc --owner=0:0 --reproducible) >"$tmp/$name.cpio"
-	rm -rf -- "$tmp/root"
+	rm -rf -- "$tmp/rootfs"
 }
 
 # boot JOB VENUE SECONDS: start the guest; its ports go to $tmp/port and $tmp/console
