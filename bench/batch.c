@@ -24,7 +24,6 @@ void batch_init(struct batch *b, struct cell *c)
 
 	b->acc = access_of(c->src);
 	b->k = batch_uses(c->run, c->buf->size);
-	b->sum = 0;
 	for (i = 0; i < b->k; i++)
 		use_init(&b->use[i], c->src, c->buf);
 }
@@ -41,20 +40,6 @@ int batch_touch(void *arg, uint64_t i)
 	struct batch *b = arg;
 
 	return b->acc->touch(&b->use[i]);
-}
-
-int batch_first(void *arg, uint64_t i)
-{
-	struct batch *b = arg;
-
-	return use_first(&b->use[i], b->acc, &b->sum);
-}
-
-int batch_consume(void *arg, uint64_t i)
-{
-	struct batch *b = arg;
-
-	return b->acc->consume(&b->use[i], &b->sum);
 }
 
 int batch_teardown(void *arg, uint64_t i)

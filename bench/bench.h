@@ -390,15 +390,12 @@ struct batch {
 	struct use use[MAX_BATCH];
 	const struct access_ops *acc;
 	unsigned int k;
-	uint64_t sum;
 };
 
 unsigned int batch_uses(const struct run *r, uint64_t size);
 void batch_init(struct batch *b, struct cell *c);
 int batch_setup(void *arg, uint64_t i);
 int batch_touch(void *arg, uint64_t i);
-int batch_first(void *arg, uint64_t i);
-int batch_consume(void *arg, uint64_t i);
 int batch_teardown(void *arg, uint64_t i);
 static inline void reading_add(struct reading *r, int64_t elapsed,
 			       uint64_t iters, uint64_t loops)

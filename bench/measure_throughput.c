@@ -9,6 +9,34 @@ struct many {
 	unsigned int k;
 };
 
+static int op_setup(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+
+	return m->acc->setup(m->use, arena_slot(0));
+}
+
+static int op_first(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+
+	return use_first(m->use, m->acc, &m->sum);
+}
+
+static int op_consume(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+
+	return m->acc->consume(m->use, &m->sum);
+}
+
+static int op_teardown(void *arg, uint64_t i)
+{
+	struct many *m = arg;
+
+	return m->acc->teardown(m->use);
+}
+
 /* Set up, use k times, tear down */
 static int op_uses(void *arg, uint64_t i)
 {
@@ -16,13 +44,13 @@ static int op_uses(void *arg, uint64_t i)
 	unsigned int k;
 	int err, err2;
 
-	err = m->acc->setup(m->use, arena_slot(0));
+	err = op_setup(m, 0);
 	if (err)
 		return err;
-	err = use_first(m->use, m->acc, &m->sum);
+	err = op_first(m, 0);
 	for (k = 1; k < m->k && !err; k++)
-		err = m->acc->consume(m->use, &m->sum);
-	err2 = m->acc->teardown(m->use);
+		err = op_consume(m, 0);
+	err2 = op_teardown(m, 0);
 	return err ? err : err2;
 }
 
@@ -37,11 +65,6 @@ enum { SETUP, FIRST, WARM, TEARDOWN };
 static unsigned int warm_passes(uint64_t size)
 {
 	return size <= 16 * KIB ? 16 : size <= 64 * MIB ? 4 : 1;
-}
-
-static int op_warm(void *arg, uint64_t i)
-{
-	return batch_consume(arg, 0);
 }
 
 /* What a cache may hold, other cells have evicted: a use that is not timed */
@@ -60,31 +83,29 @@ static int sample_pass(struct cell *c, uint64_t n, struct reading *out)
 {
 	const bool bytes = !(c->src->flags & SOURCE_NULL);
 	const unsigned int passes = warm_passes(c->buf->size);
-	struct batch b;
+	struct many m = { .use = &c->use, .acc = access_of(c->src) };
 	int64_t elapsed;
 	int err;
 
-	batch_init(&b, c);
-	err = bytes ? warm_up(c, &b.use[0]) : 0;
-	for (n *= b.k; n && !err; n--) {
-		b.sum = 0;
-		err = timed_loop(batch_setup, &b, 1, &elapsed);
+	use_init(&c->use, c->src, c->buf);
+	err = bytes ? warm_up(c, &c->use) : 0;
+	for (n *= batch_uses(c->run, c->buf->size); n && !err; n--) {
+		m.sum = 0;
+		err = timed_loop(op_setup, &m, 1, &elapsed);
+		if (err)
+			break;
 		reading_add(&out[SETUP], elapsed, 1, 1);
-		if (bytes && !err) {
-			err = timed_loop(batch_first, &b, 1, &elapsed);
+		if (bytes) {
+			err = timed_loop(op_first, &m, 1, &elapsed);
 			reading_add(&out[FIRST], elapsed, 1, 1);
 		}
 		if (!err) {
-			err = timed_loop(op_warm, &b, passes, &elapsed);
+			err = timed_loop(op_consume, &m, passes, &elapsed);
 			reading_add(&out[WARM], elapsed, passes, passes);
-			cell_consumed(c, b.sum, (1 + passes) * b.use[0].sum);
+			cell_consumed(c, m.sum, (1 + passes) * c->use.sum);
 		}
-		if (!err) {
-			err = timed_loop(batch_teardown, &b, 1, &elapsed);
-			reading_add(&out[TEARDOWN], elapsed, 1, 1);
-		} else {
-			timed_loop(batch_teardown, &b, 1, &elapsed);
-		}
+		err = timed_loop(op_teardown, &m, 1, &elapsed) ?: err;
+		reading_add(&out[TEARDOWN], elapsed, 1, 1);
 	}
 	return err;
 }
@@ -126,13 +147,6 @@ static void end_reuse(struct cell *c)
 	access_of(c->src)->teardown(&c->use);
 }
 
-static int op_reuse(void *arg, uint64_t i)
-{
-	struct many *m = arg;
-
-	return m->acc->consume(m->use, &m->sum);
-}
-
 static int sample_reuse(struct cell *c, uint64_t n, struct reading *out)
 {
 	struct many m = { .use = &c->use, .acc = access_of(c->src) };
@@ -140,10 +154,10 @@ static int sample_reuse(struct cell *c, uint64_t n, struct reading *out)
 	int err;
 
 	/* What a cache may hold, other cells have evicted: once over all of it */
-	err = op_reuse(&m, 0);
+	err = op_consume(&m, 0);
 	m.sum = 0;
 	if (!err)
-		err = timed_loop(op_reuse, &m, n, &elapsed);
+		err = timed_loop(op_consume, &m, n, &elapsed);
 	if (err)
 		return err;
 	reading_add(out, elapsed, n, n);
