@@ -299,19 +299,14 @@ static int read_samples(struct cells *cells, struct csv *csv)
 
 int cells_read(struct cells *cells, const struct run *run)
 {
-	bool partial = false;
+	bool partial;
 	struct csv *csv;
 	char *path;
 	int ret;
 
 	memset(cells, 0, sizeof(*cells));
 	csv = malloc(sizeof(*csv));
-	path = run_path(run, "samples.csv");
-	if (path && access(path, F_OK)) {
-		free(path);
-		path = run_path(run, "samples.csv.partial");
-		partial = true;
-	}
+	path = run_rows_path(run, "samples.csv", &partial);
 	if (!csv || !path) {
 		ret = out_of_memory();
 		goto out;

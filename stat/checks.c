@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "k2u-stat.h"
 
@@ -183,18 +182,13 @@ static void print_failures(const struct outcomes *outcomes, const char *verdict)
 
 static int read_checks(struct outcomes *outcomes, const struct run *run)
 {
-	bool partial = false;
+	bool partial;
 	struct csv *csv;
 	char *path;
 	int ret;
 
 	csv = malloc(sizeof(*csv));
-	path = run_path(run, "checks.csv");
-	if (path && access(path, F_OK)) {
-		free(path);
-		path = run_path(run, "checks.csv.partial");
-		partial = true;
-	}
+	path = run_rows_path(run, "checks.csv", &partial);
 	if (!csv || !path) {
 		ret = out_of_memory();
 		goto out;

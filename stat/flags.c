@@ -92,18 +92,13 @@ static int read_checks(struct cells *cells, struct csv *csv)
 
 int flags_read(struct cells *cells, const struct run *run)
 {
-	bool partial = false;
+	bool partial;
 	struct csv *csv;
 	char *path;
 	int ret;
 
 	csv = malloc(sizeof(*csv));
-	path = run_path(run, "checks.csv");
-	if (path && access(path, F_OK)) {
-		free(path);
-		path = run_path(run, "checks.csv.partial");
-		partial = true;
-	}
+	path = run_rows_path(run, "checks.csv", &partial);
 	if (!csv || !path) {
 		ret = out_of_memory();
 		goto out;

@@ -105,6 +105,7 @@ struct run {
 int run_open(struct run *run, const char *dir);
 void run_close(struct run *run);
 char *run_path(const struct run *run, const char *name);
+char *run_rows_path(const struct run *run, const char *name, bool *partial);
 /* Dotted path in env.json; NULL if it is not there */
 json_t *run_env(const struct run *run, const char *path);
 /* The same, as text for people; "" if it is not there. Freed by the caller */

@@ -22,6 +22,22 @@ char *run_path(const struct run *run, const char *name)
 	return path;
 }
 
+/* The file, or what a run that did not end has left of it */
+char *run_rows_path(const struct run *run, const char *name, bool *partial)
+{
+	char *path = run_path(run, name), *left;
+
+	*partial = path && access(path, F_OK);
+	if (!*partial)
+		return path;
+	if (asprintf(&left, "%s.partial", path) < 0) {
+		out_of_memory();
+		left = NULL;
+	}
+	free(path);
+	return left;
+}
+
 static int read_env(struct run *run, const char *path)
 {
 	json_error_t error;
