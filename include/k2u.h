@@ -153,7 +153,7 @@ struct k2u_inspect {
 #define K2U_VMA_DONTDUMP	(1u << 9)
 #define K2U_VMA_DONTCOPY	(1u << 10)
 
-/* The memory type that the entry selects (x86: PAT MSR; arm64: MAIR_EL1) */
+/* The memory type that the entry selects (x86: PAT MSR; arm64: MAIR_EL1; riscv: Svpbmt) */
 #define K2U_MEMTYPE_UNKNOWN	0u		/* nothing present, or not decoded on this arch */
 #define K2U_MEMTYPE_WB		1u
 #define K2U_MEMTYPE_WC		2u		/* arm64: Normal non-cacheable */

@@ -135,6 +135,7 @@ static int k2u_mmap(struct file *file, struct vm_area_struct *vma)
 
 	vm_flags_clear(vma, VM_MAYEXEC);
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	k2u_spin(id);
 	err = method->ops->mmap(buf, vma, first);
 	if (err)
 		return err;
@@ -347,6 +348,7 @@ static struct miscdevice k2u_misc = {
 static int __init k2u_init(void)
 {
 	unsigned long ram = totalram_pages();
+	int err;
 
 	k2u_max_pages = min(1UL << (30 - PAGE_SHIFT), ram / 4);
 	if (max_bytes)
@@ -357,6 +359,9 @@ static int __init k2u_init(void)
 		       default_bytes, k2u_max_pages << PAGE_SHIFT);
 		return -EINVAL;
 	}
+	err = k2u_spin_init();
+	if (err)
+		return err;
 	return misc_register(&k2u_misc);
 }
 module_init(k2u_init);

@@ -9,6 +9,7 @@
  * only anonymous and page-cache VMAs. Entries may change meanwhile; the result
  * is a snapshot of each entry, as of /proc/PID/pagemap.
  */
+#include <linux/bitfield.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/pgtable.h>
@@ -42,16 +43,29 @@ static u32 k2u_memtype(u64 entry, bool leaf_above_pte)
 #elif defined(CONFIG_ARM64)
 static u32 k2u_memtype(u64 entry, bool leaf_above_pte)
 {
-	unsigned int index = (entry & PTE_ATTRINDX_MASK) >> 2;
-	u8 attr = read_sysreg(mair_el1) >> (index * 8);
+	u8 attr = read_sysreg(mair_el1) >>
+		  (FIELD_GET(PTE_ATTRINDX_MASK, entry) * 8);
 
-	if (attr == 0xff)
+	if (attr == 0xff || attr == 0xf0) /* 0xf0: tagged memory, as of MTE */
 		return K2U_MEMTYPE_WB;
 	if (attr == 0x44)
 		return K2U_MEMTYPE_WC;
 	if (attr == 0xbb)
 		return K2U_MEMTYPE_WT;
 	return attr & 0xf0 ? K2U_MEMTYPE_UNKNOWN : K2U_MEMTYPE_UC;
+}
+#elif defined(_PAGE_MTMASK_SVPBMT)
+static u32 k2u_memtype(u64 entry, bool leaf_above_pte)
+{
+	switch (entry & _PAGE_MTMASK_SVPBMT) {
+	case 0: /* what the memory itself is, and buffers are in RAM */
+		return K2U_MEMTYPE_WB;
+	case _PAGE_NOCACHE_SVPBMT:
+		return K2U_MEMTYPE_WC;
+	case _PAGE_IO_SVPBMT:
+		return K2U_MEMTYPE_UC;
+	}
+	return K2U_MEMTYPE_UNKNOWN;
 }
 #else
 static u32 k2u_memtype(u64 entry, bool leaf_above_pte)

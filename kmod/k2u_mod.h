@@ -5,6 +5,7 @@
 
 #include <linux/atomic.h>
 #include <linux/fs.h>
+#include <linux/jump_label.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
@@ -109,6 +110,30 @@ static inline struct page *k2u_buffer_page(const struct k2u_buffer *buf,
 
 /* inspect.c */
 int k2u_inspect(struct file *file, struct k2u_inspect *inspect);
+
+/* spin.c */
+DECLARE_STATIC_KEY_FALSE(k2u_spin_on);
+extern unsigned int k2u_spin_method;
+extern unsigned int k2u_spin_turns;
+
+int k2u_spin_init(void);
+
+/*
+ * At the start of every operation of a method: mmap (core.c has it for all),
+ * a ->fault, a copy.
+ */
+static __always_inline void k2u_spin(unsigned int method)
+{
+	unsigned int turns;
+
+	if (!static_branch_unlikely(&k2u_spin_on))
+		return;
+	if (method != k2u_spin_method)
+		return;
+	/* Opaque, so that no turn is elided or merged: a decrement and a jump. */
+	for (turns = k2u_spin_turns; turns; turns--)
+		asm volatile("" : "+r"(turns));
+}
 
 /* method_read.c */
 ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to);

@@ -11,6 +11,7 @@ static vm_fault_t k2u_fault(struct vm_fault *vmf)
 	if (unlikely(index >= buf->nr_pages))
 		return VM_FAULT_SIGBUS;
 
+	k2u_spin(K2U_METHOD_fault);
 	vmf->page = k2u_buffer_page(buf, index);
 	get_page(vmf->page);
 	this_cpu_inc(buf->stats->faults);

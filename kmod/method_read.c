@@ -17,6 +17,7 @@ ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	if (!count || pos >= buf->size)
 		return 0;
 
+	k2u_spin(K2U_METHOD_read);
 	count = min_t(size_t, count, buf->size - pos);
 	copied = copy_to_iter(buf->vaddr + pos, count, to);
 	if (!copied)
