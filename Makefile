@@ -8,13 +8,17 @@ CFLAGS	?= -O2 -g
 BUILD	:= build
 
 # Only what the compiler needs to know; the rest is in include/version.h.
-GIT	:= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+# Dirty is what measures: every run rewrites REPORT.md, and is no other code for it.
+GIT	:= $(or $(shell git describe --always 2>/dev/null),unknown)$(shell \
+	   git diff --quiet HEAD -- Makefile bench include kmod scripts stat 2>/dev/null; \
+	   [ $$? -ne 1 ] || echo -dirty)
 
 ALL_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	     -Wmissing-prototypes -Werror=implicit -D_GNU_SOURCE -Iinclude \
 	     -I$(BUILD) -MMD -MP $(CFLAGS)
 bench_LIBS = -lnuma -ljansson -lm
 stat_LIBS  = -ljansson -lgsl -lgslcblas -lm
+compare_LIBS = $(stat_LIBS)
 
 -include bench/get.mk
 
@@ -26,8 +30,11 @@ UNIT	   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test
 GUEST	   := $(patsubst tests/guest/%.c,$(BUILD)/tests/%,$(wildcard tests/guest/guest_*.c))
 PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
 
-.PHONY: all programs tests module bench check check-native report clean \
-	clean-cache deps help
+# Built from the statistics themselves
+STATS	   := $(addprefix $(BUILD)/tests/,simulate draw)
+
+.PHONY: all programs guest-programs tests module bench matrix compare report \
+	check check-native check-stats clean clean-cache deps help
 
 all: programs $(if $(wildcard $(KDIR)/Makefile),module,no-module)
 
@@ -62,20 +69,36 @@ no-module:
 	@echo "kmod/k2u.ko: unavailable: no kernel headers in $(KDIR)" \
 	      "(install linux-headers-$$(uname -r), or pass KDIR=)" >&2
 
-tests: $(UNIT) $(GUEST)
+tests: $(UNIT) $(GUEST) $(STATS)
+
+# What a guest runs, for scripts/kernel.sh to build for another architecture.
+guest-programs: $(BUILD)/k2u-bench $(BUILD)/k2u-get $(GUEST)
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $($*_LIBS)
 
 $(BUILD)/tests/test_bench: $(filter-out %/main.o,$(bench_OBJS))
-$(BUILD)/tests/test_stat: $(filter-out %/main.o,$(stat_OBJS))
+$(BUILD)/tests/test_stat $(BUILD)/tests/test_compare: $(filter-out %/main.o,$(stat_OBJS))
+
+$(STATS): $(BUILD)/tests/%: $(BUILD)/tests/stats/%.o $(filter-out %/main.o,$(stat_OBJS))
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(stat_LIBS)
 
 $(BUILD)/tests/guest_%: $(BUILD)/tests/guest/guest_%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
-# The main job; QUICK OUT METHODS MEASURES SIZES VENUE KERNEL SEED: see README.md.
+# The main job; QUICK OUT BOOTS METHODS MEASURES SIZES VENUE KERNEL SEED: see
+# README.md.
 bench:
 	@scripts/bench.sh
+
+# KERNELS BOOTS OUT and what bench has
+matrix:
+	@scripts/matrix.sh
+
+# In a script call k2u-stat itself: make's own exit status is 2 for its 1 and 2.
+compare: programs
+	@build/k2u-stat compare $(if $(FORMAT),--format=$(FORMAT)) \
+		$(if $(THRESHOLD),--threshold=$(THRESHOLD)) "$(BASE)" "$(NEW)"
 
 report:
 	@scripts/report.sh $(RUNS)
@@ -86,6 +109,9 @@ check:
 check-native:
 	@tests/native.sh
 
+check-stats:
+	@tests/check.sh tests/stats.sh
+
 deps:
 	@scripts/deps.sh
 
@@ -94,16 +120,22 @@ clean:
 	$(if $(wildcard $(KDIR)/Makefile),$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod clean)
 
 clean-cache:
+	@scripts/kernel.sh --size
 	@scripts/kernel.sh --clean
 
 help:
 	@echo 'make               build/k2u-bench, build/k2u-stat, and kmod/k2u.ko for KDIR'
 	@echo 'make bench         measure on this machine; writes results/<run>/ and REPORT.md'
 	@echo '                   QUICK=1 OUT=results/NAME METHODS=a,b MEASURES=a,b SIZES=4K,1M'
-	@echo '                   VENUE=auto|native|vm KERNEL=6.12 (vm) SEED=N'
-	@echo 'make report RUNS="results/a results/b"   REPORT.md and charts from these runs'
+	@echo '                   BOOTS=N VENUE=auto|native|vm KERNEL=6.12 (vm) SEED=N'
+	@echo 'make matrix        the same in a guest of each kernel, and the comparison across them'
+	@echo '                   KERNELS="5.10 6.1 6.12" BOOTS=20 OUT=results/NAME QUICK=1 ...'
+	@echo 'make compare BASE=results/a NEW=results/b   what is slower or faster, and how surely'
+	@echo '                   FORMAT=text|json|csv THRESHOLD=PCT; several runs: "a b"'
+	@echo 'make report RUNS="results/a results/b"      REPORT.md and charts from these runs'
 	@echo 'make check         set-up and all fast tests'
 	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
+	@echo 'make check-stats   the proof of the statistics, by simulation and by planted slowdowns'
 	@echo 'make deps          install what the above need (Debian)'
 	@echo 'make clean, make clean-cache   build/; the kernels kept outside the checkout'
 

@@ -132,6 +132,7 @@ void buffer_close(struct buffer *b);
 /* provider_k2u.c, provider_tree.c: add their rows */
 int provider_k2u(struct sources *s, const char *device);
 int provider_tree(struct sources *s);
+void tree_spin(struct sources *s, const char *method, uint64_t turns);
 const char *k2u_module_version(void);
 uint64_t fault_windows(uint64_t addr, uint64_t size, uint64_t window);
 
@@ -251,10 +252,12 @@ void emit_free(struct emit *e);
 /* ---- options ---- */
 
 #define MAX_SIZES 32
+#define MAX_SPIN 1000000 /* as K2U_SPIN_MAX of kmod/spin.c */
 #define MAX_FACTS 32
 
 struct options {
 	const char *out, *stream, *device, *venue, *run_id;
+	const char *config; /* file of the kernel's configuration, or NULL */
 	const char *measures, *methods, *providers; /* comma lists; NULL: all */
 	uint64_t sizes[MAX_SIZES];
 	unsigned int nr_sizes;
@@ -264,13 +267,22 @@ struct options {
 	uint64_t seed;
 	unsigned int boot, blocks;
 	int cpu, node;
+	/* --test-spin as given, and taken apart; spin_turns 0: off */
+	const char *spin;
+	char spin_method[16];
+	uint64_t spin_turns;
 	char args[512]; /* the command line, for env.json */
 };
 
 int parse_size(const char *s, uint64_t *size);
 int parse_sizes(const char *list, uint64_t *v, unsigned int *nr);
 int parse_number(const char *s, uint64_t max, uint64_t *n);
+int parse_spin(const char *s, char *method, size_t len, uint64_t *turns);
 bool in_list(const char *list, const char *name);
+
+/* ---- config.c: what can move a figure, of a kernel's configuration ---- */
+
+json_t *config_read(const char *path, char *why, size_t len);
 
 /* ---- env.c ---- */
 
@@ -364,6 +376,7 @@ struct run {
 	struct timing timing;
 	struct emit *emit;
 	struct env env;
+	json_t *config; /* of --config, or NULL */
 	struct rng rng;
 	struct group *groups;
 	unsigned int nr_groups;

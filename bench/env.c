@@ -2,6 +2,7 @@
 /* env.c - where, when and with what was measured (env.json), and where this process runs. */
 #include <dirent.h>
 #include <errno.h>
+#include <glob.h>
 #include <numa.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define CPU0 "/sys/devices/system/cpu/"
 #define CLOCKSOURCE \
 	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
+#define MODULE_SPIN "/sys/module/k2u/parameters/test_spin"
 #define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
 
 #ifdef __clang__
@@ -270,13 +272,39 @@ static json_t *virtualization(void)
 	return json_string(env_hypervisor(signature));
 #else
 	char text[64];
+	glob_t found;
 
 	if (read_text("/sys/hypervisor/type", text, sizeof(text)) ||
 	    read_text("/proc/device-tree/hypervisor/compatible", text,
 		      sizeof(text)))
 		return json_string(text);
-	return json_string("unknown");
+	/* Of the device tree, or of the firmware's tables */
+	if (!glob("/proc/device-tree/fw-cfg@*", 0, NULL, &found)) {
+		globfree(&found);
+		return json_string("qemu");
+	}
+	return text_of("/sys/class/dmi/id/sys_vendor");
 #endif
+}
+
+/* riscv64 may name none but its extensions; Arm, its registers' numbers */
+static json_t *cpu_model(void)
+{
+	static const char *const keys[] = { "CPU implementer", "CPU part",
+					    "CPU variant", "CPU revision" };
+	char value[256], text[512] = "";
+	size_t i, used = 0;
+
+	if (read_field("/proc/cpuinfo", "model name", value, sizeof(value)) ||
+	    read_field("/proc/cpuinfo", "uarch", value, sizeof(value)) ||
+	    read_field("/proc/cpuinfo", "isa", value, sizeof(value)))
+		return json_string(value);
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		if (read_field("/proc/cpuinfo", keys[i], value, 32))
+			used += snprintf(text + used, sizeof(text) - used,
+					 "%s%s %s", used ? ", " : "", keys[i],
+					 value);
+	return json_string(used ? text : "unknown");
 }
 
 static void put(json_t *object, const char *key, json_t *value)
@@ -291,7 +319,7 @@ static json_t *cpu_facts(const struct options *o)
 
 	snprintf(governor, sizeof(governor),
 		 CPU0 "cpu%d/cpufreq/scaling_governor", o->cpu);
-	put(cpu, "model", field_of("/proc/cpuinfo", "model name"));
+	put(cpu, "model", cpu_model());
 	put(cpu, "microcode", field_of("/proc/cpuinfo", "microcode"));
 	put(cpu, "online", text_of(CPU0 "online"));
 	put(cpu, "pinned", json_integer(o->cpu));
@@ -353,15 +381,34 @@ static json_t *os_facts(void)
 	return os;
 }
 
+/*
+ * The planted slowdown, if any: the module's knob and the option's. In a planted
+ * run they are the same; where they are not, it says which is whose.
+ */
+static json_t *test_spin(const struct options *o)
+{
+	char module[64];
+
+	if (!read_text(MODULE_SPIN, module, sizeof(module)))
+		module[0] = '\0';
+	if (!module[0])
+		return o->spin ? json_string(o->spin) : NULL;
+	if (o->spin && strcmp(module, o->spin))
+		return json_sprintf("k2u %s, tree %s", module, o->spin);
+	return json_string(module);
+}
+
 static json_t *tool_facts(const struct options *o)
 {
-	json_t *tool = json_object();
+	json_t *tool = json_object(), *planted = test_spin(o);
 
 	put(tool, "version", json_string(K2U_VERSION));
 	put(tool, "git", json_string(K2U_GIT));
 	put(tool, "compiler", json_string(COMPILER __VERSION__));
 	put(tool, "module_version", json_string(k2u_module_version()));
 	put(tool, "args", json_string(o->args));
+	if (planted)
+		put(tool, "test_spin", planted);
 	return tool;
 }
 
@@ -429,7 +476,7 @@ static void warn(struct run *r, const char *fmt, ...)
 int env_begin(struct run *r)
 {
 	const struct options *o = &r->opt;
-	json_t *root = json_object();
+	json_t *root = json_object(), *planted;
 	char started[32];
 	time_t t = time(NULL);
 	unsigned int i;
@@ -448,6 +495,9 @@ int env_begin(struct run *r)
 	put(root, "time_unit", json_string(o->icount ? "insn" : "ns"));
 	put(root, "virtualization", virtualization());
 	put(root, "kernel", kernel_facts());
+	if (r->config)
+		json_object_set(json_object_get(root, "kernel"), "config",
+				r->config);
 	put(root, "cpu", cpu_facts(o));
 	put(root, "memory", memory_facts(o));
 	put(root, "os", os_facts());
@@ -459,6 +509,11 @@ int env_begin(struct run *r)
 	put(root, "warnings", json_array());
 	for (i = 0; i < o->nr_facts; i++)
 		env_fact(root, o->facts[i]);
+	planted = json_object_get(json_object_get(root, "tool"), "test_spin");
+	if (planted)
+		warn(r,
+		     "planted: test_spin=%s makes a method slower than it is; this is a test of comparisons, not a measurement",
+		     json_string_value(planted));
 	if (!r->timing.vdso)
 		warn(r, "the clock's source (%s) needs a system call",
 		     json_string_value(json_object_get(

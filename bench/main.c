@@ -41,6 +41,8 @@ enum {
 	OPT_DEVICE,
 	OPT_RUN_ID,
 	OPT_ENV,
+	OPT_CONFIG,
+	OPT_TEST_SPIN,
 	OPT_JSON
 };
 
@@ -53,7 +55,8 @@ static const struct argp_option options[] = {
 	{ .doc = "list: the sources of this machine, and why one is not available",
 	  .group = 1 },
 	OPTION("json", OPT_JSON, NULL, "as JSON"),
-	{ .doc = "run: measure (--out or --stream is needed)", .group = 2 },
+	{ .doc = "run: measure (--out or --stream is needed); env: print the env.json that such a run would begin with, measure nothing",
+	  .group = 2 },
 	OPTION("out", OPT_OUT, "DIR",
 	       "write samples.csv, checks.csv and env.json into DIR"),
 	OPTION("stream", OPT_STREAM, "FILE",
@@ -81,7 +84,11 @@ static const struct argp_option options[] = {
 	OPTION("run-id", OPT_RUN_ID, "ID", "name of the run in env.json"),
 	OPTION("env", OPT_ENV, "KEY=VALUE",
 	       "store VALUE at the dotted path KEY of env.json (repeatable)"),
-	{ .doc = "both:", .group = 3 },
+	OPTION("config", OPT_CONFIG, "FILE",
+	       "the kernel's configuration (text): what of it can move a figure goes into env.json"),
+	OPTION("test-spin", OPT_TEST_SPIN, "METHOD:TURNS",
+	       "plant a slowdown, to test comparisons with: TURNS more turns of a loop in each operation of METHOD of provider tree (k2u: the module's parameter test_spin)"),
+	{ .doc = "all:", .group = 3 },
 	OPTION("device", OPT_DEVICE, "PATH",
 	       "of the module (default " K2U_DEVICE ")"),
 	{}
@@ -168,6 +175,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 				arg);
 		o->venue = arg;
 		break;
+	case OPT_CONFIG:
+		o->config = arg;
+		break;
+	case OPT_TEST_SPIN:
+		if (parse_spin(arg, o->spin_method, sizeof(o->spin_method),
+			       &o->spin_turns))
+			argp_error(
+				state,
+				"--test-spin=%s: not METHOD:TURNS, with TURNS from 1 to %d",
+				arg, MAX_SPIN);
+		o->spin = arg;
+		break;
 	case OPT_ENV:
 		if (o->nr_facts == MAX_FACTS || !strchr(arg, '=') ||
 		    arg[0] == '=')
@@ -183,9 +202,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		c->name = arg;
 		break;
 	case ARGP_KEY_END:
-		if (!c->name || !in_list("list,run", c->name))
+		if (!c->name || !in_list("env,list,run", c->name))
 			argp_error(state,
-				   "%s%sa command is needed: list or run",
+				   "%s%sa command is needed: env, list or run",
 				   c->name ? c->name : "", c->name ? ": " : "");
 		if (!strcmp(c->name, "run") && !o->out == !o->stream)
 			argp_error(
@@ -201,7 +220,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
-	.args_doc = "list|run",
+	.args_doc = "env|list|run",
 	.doc = doc,
 };
 
@@ -250,6 +269,8 @@ static bool names_valid(const struct run *r)
 	for (i = 0; i < nr_measures; i++)
 		join(measure, sizeof(measure), measures[i].name);
 	return known_names("methods", r->opt.methods, method) &&
+	       known_names("test-spin", r->opt.spin ? r->opt.spin_method : NULL,
+			   method) &&
 	       known_names("providers", r->opt.providers, provider) &&
 	       known_names("measures", r->opt.measures, measure);
 }
@@ -290,23 +311,34 @@ static int plan(struct run *r)
 	return err;
 }
 
+static int end_stdout(void)
+{
+	if (!fflush(stdout))
+		return STATUS_OK;
+	fprintf(stderr, "k2u-bench: stdout: %m\n");
+	return STATUS_OUTPUT;
+}
+
+static int print_json(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	putchar('\n');
+	return end_stdout();
+}
+
 static int list(struct run *r, bool json)
 {
 	json_t *rows;
+	int status;
 
 	if (json) {
 		rows = sources_json(&r->src);
-		json_dumpf(rows, stdout, JSON_INDENT(2));
-		putchar('\n');
+		status = print_json(rows);
 		json_decref(rows);
-	} else {
-		sources_print(&r->src, stdout);
+		return status;
 	}
-	if (fflush(stdout)) {
-		fprintf(stderr, "k2u-bench: stdout: %m\n");
-		return STATUS_OUTPUT;
-	}
-	return STATUS_OK;
+	sources_print(&r->src, stdout);
+	return end_stdout();
 }
 
 static int output_failed(const struct run *r)
@@ -319,10 +351,8 @@ static int output_failed(const struct run *r)
 /* Measure, and finish the files whatever ended it */
 static int measure(struct run *r)
 {
-	int err, status;
+	int err = env_begin(r), status;
 
-	timing_calibrate(&r->timing, r->opt.icount);
-	err = env_begin(r);
 	if (!err)
 		err = plan(r);
 	if (err) {
@@ -360,11 +390,10 @@ static int measure(struct run *r)
 	return status;
 }
 
-static int run(struct run *r)
+/* What a run has to have before it begins: nothing is written yet */
+static int prepare(struct run *r)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
 	char why[256];
-	int status;
 
 	if (!names_valid(r))
 		return STATUS_USAGE;
@@ -374,30 +403,63 @@ static int run(struct run *r)
 		fprintf(stderr, "k2u-bench: %s\n", why);
 		return STATUS_USAGE;
 	}
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN); /* EPIPE is reported as any other failure */
+	if (r->opt.config) {
+		r->config = config_read(r->opt.config, why, sizeof(why));
+		if (!r->config) {
+			fprintf(stderr, "k2u-bench: --config: %s\n", why);
+			return STATUS_USAGE;
+		}
+	}
 	mallopt(M_MMAP_MAX,
 		0); /* no mappings that come and go beside those under test */
 	thp_allow(false);
+	if (r->opt.spin)
+		tree_spin(&r->src, r->opt.spin_method, r->opt.spin_turns);
+	timing_calibrate(&r->timing, r->opt.icount);
+	return STATUS_OK;
+}
+
+static int run(struct run *r)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	int status = prepare(r);
+
+	if (status)
+		return status;
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN); /* EPIPE is reported as any other failure */
 	r->rng.state = r->opt.seed;
 	status = emit_open(&r->emit, r->opt.out, r->opt.stream) ?
 			 output_failed(r) :
 			 measure(r);
 	emit_free(r->emit);
-	json_decref(r->env.root);
 	free(r->groups);
 	return status;
 }
 
-static void defaults(struct options *o, int argc, char **argv)
+/* The env.json that a run would begin with, on stdout */
+static int print_env(struct run *r)
+{
+	int status = prepare(r);
+
+	if (status)
+		return status;
+	if (env_begin(r))
+		return STATUS_OUTPUT;
+	return print_json(r->env.root);
+}
+
+/* name: the command. What env prints has the line of the run that it is about */
+static void defaults(struct options *o, const char *name, int argc, char **argv)
 {
 	size_t used = 0;
 	int i;
 
 	for (i = 1; i < argc && used < sizeof(o->args); i++)
 		used += snprintf(o->args + used, sizeof(o->args) - used, "%s%s",
-				 i > 1 ? " " : "", argv[i]);
+				 i > 1 ? " " : "",
+				 argv[i] == name ? "run" : argv[i]);
 	if (!o->device)
 		o->device = K2U_DEVICE;
 	if (!o->venue)
@@ -442,7 +504,7 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = STATUS_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &c);
-	defaults(&c.opt, argc, argv);
+	defaults(&c.opt, c.name, argc, argv);
 	if (c.opt.icount)
 		fix_layout(argv);
 	r.opt = c.opt;
@@ -450,7 +512,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "k2u-bench: out of memory\n");
 		return STATUS_NONE;
 	}
-	status = strcmp(c.name, "list") ? run(&r) : list(&r, c.json);
+	status = !strcmp(c.name, "list") ? list(&r, c.json) :
+		 !strcmp(c.name, "env")	 ? print_env(&r) :
+					   run(&r);
+	json_decref(r.env.root);
+	json_decref(r.config);
 	sources_free(&r.src);
 	return status;
 }

@@ -64,6 +64,18 @@ int parse_sizes(const char *list, uint64_t *v, unsigned int *nr)
 	}
 }
 
+/* METHOD:TURNS, as the module's parameter test_spin */
+int parse_spin(const char *s, char *method, size_t len, uint64_t *turns)
+{
+	size_t n = strcspn(s, ":");
+
+	if (!n || n >= len || !s[n] || parse_number(s + n + 1, MAX_SPIN, turns))
+		return -EINVAL;
+	memcpy(method, s, n);
+	method[n] = '\0';
+	return *turns ? 0 : -EINVAL;
+}
+
 bool in_list(const char *list, const char *name)
 {
 	size_t len, n = strlen(name);

@@ -489,6 +489,65 @@ static const struct source rows[] = {
 	},
 };
 
+/*
+ * --test-spin: a method's map() and copy() with a loop before them. Its sources
+ * get other hooks, so that nothing is paid where the option is not given.
+ */
+struct spun {
+	struct source_ops ops;
+	const struct source_ops *real;
+};
+
+static struct spun spun[ARRAY_SIZE(rows)];
+static uint64_t spin_turns;
+
+static void spin(void)
+{
+	uint64_t turns;
+
+	/* Opaque, so that no turn is elided or merged */
+	for (turns = spin_turns; turns; turns--)
+		asm volatile("" : "+r"(turns));
+}
+
+static char *spin_map(const struct source *s, struct buffer *b, char *at)
+{
+	const struct spun *p = (const struct spun *)s->ops;
+
+	spin();
+	return p->real->map(s, b, at);
+}
+
+static ssize_t spin_copy(const struct source *s, struct buffer *b, void *to,
+			 size_t len, off_t off)
+{
+	const struct spun *p = (const struct spun *)s->ops;
+
+	spin();
+	return p->real->copy(s, b, to, len, off);
+}
+
+void tree_spin(struct sources *s, const char *method, uint64_t turns)
+{
+	struct spun *p = spun;
+	unsigned int i;
+
+	spin_turns = turns;
+	for (i = 0; i < s->nr; i++) {
+		struct source *v = &s->v[i];
+
+		if (strcmp(v->provider, "tree") || strcmp(v->method, method))
+			continue;
+		*p = (struct spun){ *v->ops, v->ops };
+		if (v->ops->map)
+			p->ops.map = spin_map;
+		if (v->ops->copy)
+			p->ops.copy = spin_copy;
+		v->ops = &p->ops;
+		p++;
+	}
+}
+
 int provider_tree(struct sources *s)
 {
 	unsigned int i;

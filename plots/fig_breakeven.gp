@@ -10,7 +10,7 @@ titles = about('titles', own.kind(0))
 if (words(titles) == 0) { exit message 'breakeven: not in this run' }
 
 set label 1 'Break-even: uses from which a mapping costs no more than read: '.provider_name
-set label 3 'Median over '.about('blocks', own.kind(0)).' blocks of k from the phases of `pass`; bars: distribution-free interval of it, 95 % or more, within this boot.'
+set label 3 'Median of the k of '.(boots eq '1' ? about('blocks', own.kind(0)).' blocks' : boots.' boots').', from the phases of `pass`'.spread
 if (counted) { set label 4 no_copies.' This chart is no ground for a choice.' }
 
 # Never is a line above all that is finite

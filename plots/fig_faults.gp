@@ -11,7 +11,7 @@ titles = about('titles', own.cells).about('titles', anon.cells)
 rows = words(titles)
 
 set label 1 'Minor faults of a first pass over all pages: '.provider_name
-set label 3 'Medians of '.about('blocks', own.cells).' block medians; counts are exact, so their intervals have no width unless drawn.'
+set label 3 'Medians of '.medians(about('blocks', own.cells)).'; counts are exact, so their intervals have no width unless drawn.'
 if (provider eq 'k2u') { set label 4 'The module counts what its own ->fault served: of a read it sees none, the faults are of the destination.' tc rgb '#333333' }
 
 # The largest size that most methods have

@@ -5,6 +5,9 @@
 # summarised run), K2U_PROVIDER (k2u or tree), K2U_TERM (svg or png), K2U_OUT
 # (the chart). All text comes from runs, so no text is markup (noenhanced).
 
+# A chart that needs more room sets width and height first
+if (!exists('width')) { width = 900; height = 500 }
+
 env(name) = system('printf %s "$'.name.'"')
 provider = env('K2U_PROVIDER')
 
@@ -23,28 +26,30 @@ counted = run('--get=venue') eq 'icount'
 
 if (env('K2U_TERM') eq 'svg') {
 	# Its sizes are pixels, those of PNG points
-	set terminal svg size 900,500 dynamic noenhanced background '#ffffff' \
+	set terminal svg size width,height dynamic noenhanced background '#ffffff' \
 		font 'DejaVu Sans,Verdana,sans-serif,12.5'
 	heading_font = ',17'
 	small_font = ',12'
 } else {
-	set terminal pngcairo size 900,500 noenhanced font 'DejaVu Sans,9.5'
+	set terminal pngcairo size width,height noenhanced font 'DejaVu Sans,9.5'
 	heading_font = ',13'
 	small_font = ',9'
 }
 set output env('K2U_OUT')
 
 # A colour and a point for each method (Okabe and Ito's palette), the same in
-# every chart; a method's second backing is dashed, its points open.
+# every chart; a method's second backing is dashed, its points open; its third, dotted.
+third(t) = t eq 'fault (bpf-array)'
 second(t) = words(t) > 1 && strstrt('(contig) (perf-ring) (thp)', word(t, 2)) > 0
 method(t) = word(t, 1)
-look(t) = second(t) + ( \
+look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'read' ? 10 : method(t) eq 'fault' ? 20 : method(t) eq 'pfn' ? 30 : \
 	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 21 lc rgb '#0072B2' lw 1.6 pt  4 ps 0.8 dt (6,4)
+set style line 22 lc rgb '#0072B2' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 30 lc rgb '#009E73' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 31 lc rgb '#009E73' lw 1.6 pt  8 ps 0.9 dt (6,4)
 set style line 40 lc rgb '#CC79A7' lw 1.6 pt 13 ps 0.9 dt 1
@@ -96,7 +101,11 @@ set label 1 '' at screen 0.012, 0.955 left font heading_font
 set label 2 run('--caption') at screen 0.012, 0.062 left font small_font tc rgb '#333333'
 set label 3 '' at screen 0.012, 0.025 left font small_font tc rgb '#333333'
 set label 4 '' at screen 0.012, 0.099 left font small_font tc rgb '#AA3300'
-interval(n) = 'Median of '.n.' block medians; bars: distribution-free interval of it, 95 % or more, within this boot.'
+# Of blocks where the run has one boot, of boots where it has more
+boots = about('boots', '')
+medians(n) = boots eq '1' ? n.' block medians' : boots.' boot medians'
+spread = '; bars: distribution-free interval of it, 95 % or more, '.(boots eq '1' ? 'within this boot.' : 'over boots.')
+interval(n) = 'Median of '.medians(n).spread
 no_copies = 'Copies: string instructions are counted per iteration here, so `read` says nothing about hardware.'
 
 # A logarithmic axis of sizes from the first to the last of a list

@@ -3,13 +3,19 @@
 # make bench: measure, draw, report. All settings come from the environment.
 #
 #	QUICK=1			the short set
-#	OUT=DIR			the run's directory (default results/<run id>)
+#	OUT=DIR			the run's directory (default results/<run id>). If it
+#				is there, a boot is added to it, provided that the
+#				environment is the same
+#	BOOTS=N			measure until the run has N boots (a boot: a guest
+#				booted, or natively the module loaded and a process
+#				started, afresh); what is there is not repeated
 #	METHODS=a,b MEASURES=a,b SIZES=4K,1M	a part of it
 #	VENUE=auto|native|vm	auto: the module natively if it can be loaded here;
 #				else the tree provider natively into OUT-tree and
 #				the module in a guest into OUT
 #	KERNEL=6.12		the guest's kernel
 #	SEED=N KDIR=DIR		order of the blocks; the running kernel's headers
+#	TEST_SPIN=METHOD:TURNS	plant a slowdown (docs/METHODOLOGY.md, Proof)
 #
 # Exit status: 0; 1 an error or a failed check (said on stderr); 130 interrupted
 # (what was measured is kept).
@@ -24,7 +30,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 QUICK=${QUICK:-} OUT=${OUT:-} METHODS=${METHODS:-} MEASURES=${MEASURES:-}
 SIZES=${SIZES:-} VENUE=${VENUE:-auto} KERNEL=${KERNEL:-} SEED=${SEED:-}
-KDIR=${KDIR:-/lib/modules/$(uname -r)/build}
+KDIR=${KDIR:-/lib/modules/$(uname -r)/build} BOOTS=${BOOTS:-} TEST_SPIN=${TEST_SPIN:-}
 # A guest is stopped after so many seconds: the short set, the full set
 GUEST_QUICK_S=600
 GUEST_S=5400
@@ -52,6 +58,7 @@ check_settings() {
 	case $QUICK in '' | 0 | 1) ;; *) die "QUICK=$QUICK: use QUICK=1, or leave it out for the full set" ;; esac
 	case $VENUE in auto | native | vm) ;; *) die "VENUE=$VENUE: use auto, native or vm" ;; esac
 	case $SEED in *[!0-9]*) die "SEED=$SEED: use a decimal number" ;; esac
+	case $BOOTS in *[!0-9]* | 0*) die "BOOTS=$BOOTS: use a number of boots, from 1" ;; esac
 	methods=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' include/methods.def | tr '\n' ' ')
 	measures=$(sed -n 's/^K2U_MEASURE(\([a-z0-9_]*\),.*/\1/p' bench/measures.def | tr '\n' ' ')
 	[ -z "$METHODS" ] || check_list METHODS "$METHODS" "${methods}anon"
@@ -62,10 +69,17 @@ check_settings() {
 	[ -r /proc/self/stat ] || die "/proc is not mounted: mount -t proc proc /proc"
 }
 
-# check_dir DIR: it can become a run's directory; nothing of it stays
+# check_dir DIR: it is a run that boots can be added to, or can become a run's
+# directory, and then nothing of it stays
 check_dir() {
-	[ ! -e "$1" ] || die "$1 exists already: choose another OUT, or remove it"
 	above=$1
+	first=$1
+	if [ -e "$1" ]; then
+		is_run "$1" || [ -n "$(find "$1" -maxdepth 1 -name 'boot-[0-9]*' 2>/dev/null)" ] ||
+			die "$1 exists already and is no run: choose another OUT, or remove it"
+		! is_run "$1" || grep -q '"complete": *true' "$1/env.json" ||
+			die "$1 exists already and holds a run that did not end: choose another OUT, or remove it"
+	fi
 	while [ ! -e "$above" ]; do
 		first=$above
 		above=$(dirname -- "$above")
@@ -73,18 +87,32 @@ check_dir() {
 	made=yes
 	mkdir -p -- "$1" 2>"$tmp/mkdir" || made=no
 	room=$(df -Pk -- "$above" | awk 'NR == 2 { print $4 }')
-	[ ! -d "$first" ] || find "$first" -depth -type d -empty -delete
+	[ "$first" = "$above" ] || find "$first" -depth -type d -empty -delete 2>/dev/null || :
 	[ "$made" = yes ] ||
 		die "cannot create $1: $(sed 's/.*: //' "$tmp/mkdir"): choose another OUT"
 	[ "$room" -ge "$ROOM_KIB" ] ||
 		die "$1: its disk has $room KiB left, a run needs $ROOM_KIB: free some space, or choose another OUT"
 }
 
+is_run() {
+	[ -e "$1/env.json" ]
+}
+
+# boots_to_do DIR: the numbers of the boots that it still needs
+boots_to_do() {
+	build/k2u-stat boots "$1" >"$tmp/boots"
+	if [ -n "$BOOTS" ]; then
+		seq "$BOOTS" | grep -vxF -f "$tmp/boots" || :
+	else
+		echo $(($(sort -n "$tmp/boots" | tail -n 1) + 1))
+	fi
+}
+
 # ---- what to undo ----
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-bench.XXXXXX")
-child=''	# process id of the part that runs now
 loaded=''	# the module is loaded, by us
+used=''	# and a boot was measured since
 
 unload() {
 	[ -n "$loaded" ] || return 0
@@ -102,27 +130,15 @@ cleanup() {
 
 interrupted() {
 	trap '' INT TERM
-	if [ -n "$child" ]; then
-		kill -TERM "$child" 2>/dev/null || :
-		wait "$child" 2>/dev/null || :
-	fi
+	end_part
 	for run in ${tree:+"$tree"} ${out:+"$out"}; do
 		[ ! -e "$run" ] || say "interrupted: what was measured is in $run"
 	done
+	[ -z "$BOOTS" ] || [ -z "$out" ] || say "The boots that are missing: the same with OUT=$out"
 	exit 130
 }
 trap cleanup EXIT
 trap interrupted INT TERM
-
-# part COMMAND...: run it so that an interrupt reaches us at once; sets $status
-part() {
-	status=0
-	"$@" &
-	child=$!
-	wait "$child" || status=$?
-	child=''
-	[ "$status" -ne 130 ] || interrupted
-}
 
 # ---- the module, natively ----
 
@@ -171,13 +187,23 @@ load() {
 	if ! make --no-print-directory module "KDIR=$KDIR" >build/module.log 2>&1; then
 		grep -i error build/module.log >&2 || :
 		reason="k2u.ko does not build for $(uname -r): see build/module.log"
-	elif ! insmod kmod/k2u.ko 2>"$tmp/insmod"; then
+	elif ! insmod kmod/k2u.ko ${TEST_SPIN:+"test_spin=$TEST_SPIN"} 2>"$tmp/insmod"; then
 		reason="insmod: $(cat "$tmp/insmod"); the kernel says: $(new_messages | tail -n 1)"
 	else
 		loaded=1
 		return 0
 	fi
 	return 1
+}
+
+# reload: a boot of the module is a fresh load
+reload() {
+	[ -n "$loaded" ] || return 0
+	if [ -n "$used" ]; then
+		unload || die "k2u could not be unloaded between two boots"
+		load || die "$reason"
+	fi
+	used=1
 }
 
 # new_messages: the kernel log since load
@@ -189,23 +215,65 @@ new_messages() {
 
 # ---- measuring ----
 
-# native DIR RUN_ID [ARGUMENT...]: measure here; leaves $status 0, or 3 if
-# nothing of what was asked for is available
+# native DIR RUN_ID [ARGUMENT...]: measure the boots that DIR needs, here;
+# leaves $status 0, or 3 if nothing of what was asked for is available
 native() {
-	dir=$1
+	run=$1
 	id=$2
 	shift 2
-	[ -n "$loaded" ] || dmesg >"$tmp/dmesg.before" 2>/dev/null || :
 	config=/boot/config-$(uname -r)
-	if [ -r "$config" ]; then
-		set -- "$@" "--env=kernel.config_sha256=$(sha256 "$config")"
-	elif [ -r /proc/config.gz ]; then
-		zcat /proc/config.gz >"$tmp/config"
-		set -- "$@" "--env=kernel.config_sha256=$(sha256 "$tmp/config")"
+	if [ ! -r "$config" ] && [ -r /proc/config.gz ]; then
+		config=$tmp/config
+		zcat /proc/config.gz >"$config"
 	fi
-	part build/k2u-bench run "--out=$dir" "--run-id=$id" --venue=native "$@"
+	[ ! -r "$config" ] ||
+		set -- "$@" "--config=$config" "--env=kernel.config_sha256=$(sha256 "$config")"
+	set -- "--run-id=$id" --venue=native ${TEST_SPIN:+"--test-spin=$TEST_SPIN"} "$@"
+	if is_run "$run"; then
+		build/k2u-bench env "$@" >"$tmp/env.json"
+		build/k2u-stat join "--check=$tmp/env.json" "$run" || exit 1
+	fi
+	boots=$(boots_to_do "$run")
+	[ -n "$boots" ] || say "$run has its $BOOTS boots"
+	status=0
+	for boot in $boots; do
+		[ -z "$BOOTS" ] || say "boot $boot"
+		reload
+		# A run of one boot is that boot
+		if [ -z "$BOOTS" ] && ! is_run "$run"; then
+			native_boot "$run" "$boot" "$@"
+			[ "$status" -ne 3 ] || return 0
+			continue
+		fi
+		rm -rf -- "$run/boot-$boot"
+		native_boot "$run/boot-$boot" "$boot" "$@"
+		if [ "$status" -eq 3 ]; then
+			[ ! -d "$run" ] || rmdir --ignore-fail-on-non-empty -- "$run"
+			return 0
+		fi
+		build/k2u-stat join "$run" "$run/boot-$boot" || exit 1
+		[ ! -e "$run/boot-$boot/hyperfine.json" ] ||
+			mv -- "$run/boot-$boot/hyperfine.json" "$run/hyperfine.json"
+		rm -rf -- "$run/boot-$boot"
+	done
+}
+
+# native_boot DIR BOOT [ARGUMENT...]
+native_boot() {
+	dir=$1
+	boot=$2
+	shift 2
+	[ -n "$loaded" ] || dmesg >"$tmp/dmesg.before" 2>/dev/null || :
+	part build/k2u-bench run "--out=$dir" "--boot=$boot" "$@"
 	[ "$status" -ne 3 ] || return 0
 	measured "$dir"
+	if dmesg >/dev/null 2>&1; then
+		new_messages >"$dir/dmesg.txt"
+	else
+		echo "unavailable: dmesg needs root here" >"$dir/dmesg.txt"
+	fi
+	# The command as a whole: once per run
+	[ ! -e "$run/hyperfine.json" ] || return 0
 	part scripts/hyperfine.sh build "$tmp/hyperfine.json" "$METHODS" --warmup=5 --runs=50 \
 		>"$tmp/hyperfine" 2>&1
 	if [ "$status" -ne 0 ]; then
@@ -214,11 +282,6 @@ native() {
 	fi
 	sed -n 's/^k2u-get: /unavailable: whole-command cost: /p' "$tmp/hyperfine" >&2
 	mv -- "$tmp/hyperfine.json" "$dir/hyperfine.json"
-	if dmesg >/dev/null 2>&1; then
-		new_messages >"$dir/dmesg.txt"
-	else
-		echo "unavailable: dmesg needs root here" >"$dir/dmesg.txt"
-	fi
 }
 
 # measured DIR: judge k2u-bench's (or the guest's) exit status
@@ -233,15 +296,33 @@ measured() {
 	esac
 }
 
+# guest DIR RUN_ID [ARGUMENT...]: measure the boots that DIR needs, in guests
 guest() {
-	dir=$1
+	run=$1
 	id=$2
 	shift 2
 	limit=$GUEST_S
 	[ "$QUICK" != 1 ] || limit=$GUEST_QUICK_S
-	part scripts/vm.sh "--kernel=$KERNEL" --job=bench "--out=$dir" "--timeout=$limit" \
-		"--hyperfine=$METHODS" -- "--run-id=$id" "$@" >"$tmp/vm"
-	measured "$dir"
+	boots=$(boots_to_do "$run")
+	if [ -z "$boots" ]; then
+		say "$run has its $BOOTS boots"
+		return
+	fi
+	if [ -z "$BOOTS" ] && ! is_run "$run"; then
+		part scripts/vm.sh "--kernel=$KERNEL" --job=bench "--out=$run" "--timeout=$limit" \
+			${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS" \
+			-- "--run-id=$id" ${TEST_SPIN:+"--test-spin=$TEST_SPIN"} "$@" >"$tmp/vm"
+		measured "$run"
+		return
+	fi
+	for boot in $boots; do
+		printf '%s\t%s\t%s\n' "$run" "$KERNEL" "$boot"
+	done >"$tmp/queue"
+	part scripts/guests.sh "--timeout=$limit" "--jobs=$(guest_jobs "$(field venue "$tmp/guest")")" \
+		${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS" "$tmp/queue" \
+		-- "--run-id=$id" ${TEST_SPIN:+"--test-spin=$TEST_SPIN"} "$@"
+	[ "$status" -eq 0 ] || failed=1
+	is_run "$run" || exit 1
 }
 
 # version RELEASE: its leading numbers, for the name of a run
@@ -299,7 +380,9 @@ else
 		part scripts/vm.sh "--kernel=$KERNEL" --job=probe >"$tmp/guest"
 	fi
 	if [ "$status" -eq 0 ]; then
-		there=$started-$(version "$(field release "$tmp/guest")")-$(field venue "$tmp/guest")
+		there=$started-$(version "$(field release "$tmp/guest")")
+		case $KERNEL in *-*) there=$there-${KERNEL#*-} ;; esac
+		there=$there-$(field venue "$tmp/guest")
 		out=${OUT:-results/$there}
 	elif [ "$VENUE" = vm ]; then
 		exit 1

@@ -6,7 +6,7 @@
 #	scripts/deps.sh --list=GROUP	names of a group's packages
 #
 # Groups: build, bench (build, charts, hyperfine), guest (kernels in QEMU),
-# check (all of these and the test tools), check-native, matrix. The default is
+# arm64, riscv64 (such guests), check (all of these and the test tools), check-native, matrix. The default is
 # bench. Where nothing is missing, no package tool is called: no network, no
 # root needed. Otherwise root gets the packages installed, and anybody else the
 # command to run.
@@ -32,6 +32,11 @@ packages() {
 	debian-archive-keyring	file:/usr/share/keyrings/debian-archive-keyring.gpg	guest
 	cpio			command:cpio			guest
 	busybox-static		static:busybox			guest
+	qemu-system-arm		command:qemu-system-aarch64	arm64
+	binutils		command:readelf			arm64
+	qemu-system-misc	command:qemu-system-riscv64	riscv64
+	opensbi			file:/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin	riscv64
+	binutils		command:readelf			riscv64
 	libcmocka-dev		header:cmocka.h			check
 	shellcheck		command:shellcheck		check
 	sparse			command:sparse			check
@@ -49,9 +54,10 @@ expand() {
 	build) echo build ;;
 	bench) echo build bench ;;
 	guest | matrix) echo build bench guest ;;
-	check) echo build bench guest check ;;
-	check-native) echo build bench guest check check-native ;;
-	*) die "no such group '$1'; groups: build, bench, guest, check, check-native, matrix" ;;
+	arm64 | riscv64) echo "build bench guest $1" ;;
+	check) echo build bench guest arm64 check ;;
+	check-native) echo build bench guest arm64 check check-native ;;
+	*) die "no such group '$1'; groups: build, bench, guest, arm64, riscv64, check, check-native, matrix" ;;
 	esac
 }
 
@@ -85,7 +91,7 @@ case ${1-} in
 	done
 	exit
 	;;
-*) die "usage: deps.sh [--for=GROUP | --list=GROUP]; groups: build, bench, guest, check, check-native, matrix" ;;
+*) die "usage: deps.sh [--for=GROUP | --list=GROUP]; groups: build, bench, guest, arm64, riscv64, check, check-native, matrix" ;;
 esac
 
 want=

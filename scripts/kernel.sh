@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Provide a Debian kernel for a guest, and k2u.ko built for it.
 #
-#	scripts/kernel.sh KERNEL	5.10, 6.1, 6.12 ... or newest
+#	scripts/kernel.sh KERNEL	5.10, 6.1, 6.12 ... or newest; 6.12-arm64 for
+#				another architecture, 6.12-arm64-16k with its larger pages
 #	scripts/kernel.sh --sparse KERNEL	what sparse says of the module
 #	scripts/kernel.sh --system KERNEL [PACKAGE...]	a whole system to boot from a
 #				disk (release, vmlinuz, image); see image() for its jobs
@@ -13,9 +14,13 @@
 # The headers and their compiler are installed into a minimal root of the
 # kernel's own suite, never into this system, because linux-kbuild of a new kernel needs a newer libc
 # than this system may have. Roots are kept in ${XDG_CACHE_HOME:-~/.cache}/k2u,
-# the module in build/kernel/KERNEL. stdout: key=value lines (kernel, release,
-# vmlinuz, config, config_sha256, compiler, ko, log). Exit status 77: this
-# kernel cannot be had here, the reason is on stderr.
+# the module in build/kernel/KERNEL. For another architecture the root has its
+# cross-compiler and libraries, and the guest's programs are built there, too.
+# stdout: key=value lines (kernel, release, arch, vmlinuz, config,
+# config_sha256, compiler, ko, log; programs: the directory of the guest's
+# programs; of another architecture: libraries and tools, where its shared
+# libraries and Debian's programs for it are). Exit status 77: this kernel
+# cannot be had here, the reason is on stderr.
 set -eu
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=scripts/lib.sh
@@ -29,30 +34,52 @@ FLAVOUR=cloud-amd64
 NEWEST_DAYS=7
 
 usage() {
-	die "usage: kernel.sh [--sparse] KERNEL | --system KERNEL [PACKAGE...] | --list | --size | --clean; KERNEL is one of: $KERNELS"
+	die "usage: kernel.sh [--sparse] KERNEL | --system KERNEL [PACKAGE...] | --list | --size | --clean; KERNEL is one of: $(list)"
 }
 
 # suite_of KERNEL: the suite that has it
 suite_of() {
-	case $1 in
+	case ${1%%-*} in
 	5.10) echo bullseye ;;
 	6.1) echo bookworm ;;
 	6.12) echo trixie ;;
-	6.1[6-9] | 7.[01]) echo trixie-backports ;;
-	7.2 | newest) echo sid ;;
-	7.3) echo experimental ;;
+	6.1[6-9] | 7.[0-3]) echo trixie-backports ;;
+	newest) echo sid ;;
 	*) return 1 ;;
 	esac
+}
+
+# set_arch KERNEL: sets arch (as Debian says) and, for a foreign one, flavour (of
+# the kernel's packages), triplet and kbuild_arch
+set_arch() {
+	triplet=''
+	case $1 in
+	*-arm64-16k) arch=arm64 flavour=arm64-16k ;;
+	*-arm64) arch=arm64 flavour=cloud-arm64 ;;
+	*-riscv64) arch=riscv64 flavour=riscv64 ;;
+	*-*) return 1 ;;
+	*) arch=amd64 ;;
+	esac
+	case $arch in
+	arm64) triplet=aarch64-linux-gnu kbuild_arch=arm64 ;;
+	riscv64) triplet=riscv64-linux-gnu kbuild_arch=riscv ;;
+	esac
+}
+
+# list: the kernels that there are
+list() {
+	printf '%s' "$KERNELS"
+	for known in $KERNELS; do
+		printf ' %s-arm64' "$known"
+		case $known in 5.* | 6.1) ;; *) printf ' %s-arm64-16k %s-riscv64' "$known" "$known" ;; esac
+	done
+	echo
 }
 
 # sources_of SUITE: sources.list
 sources_of() {
 	case $1 in
 	sid) echo "deb $MIRROR sid main" ;;
-	experimental)
-		sources_of sid
-		echo "deb $MIRROR experimental main"
-		;;
 	*-backports)
 		sources_of "${1%-backports}"
 		echo "deb $MIRROR $1 main"
@@ -64,35 +91,68 @@ sources_of() {
 	esac
 }
 
-base_of() {
-	case $1 in
-	experimental) echo sid ;;
-	*) echo "${1%-backports}" ;;
-	esac
-}
-
 # install_kernel ROOT: mmdebstrap's customize hook. Everything that changes
 # packages runs inside ROOT: apt outside would call this system's dpkg.
-# The packages are found by name and not through linux-headers-cloud-amd64:
+# The packages are found by name and not through linux-image-cloud-amd64:
 # backports hold several kernels, and a metapackage may be gone from a mirror
-# that still has what it depends on.
+# that still has what it depends on. Backports keep the images of kernels whose
+# headers have left the index: those are in the pool still, and must have the
+# sum that is kept here.
 install_kernel() {
+	set_arch "$K2U_KERNEL"
+	if [ -n "$triplet" ]; then
+		install_foreign "$1"
+		return
+	fi
 	case $K2U_KERNEL in
 	newest) pattern='[0-9][0-9.]*' ;;
 	*) pattern=$(printf '%s' "$K2U_KERNEL" | sed 's/\./\\./g') ;;
 	esac
-	found=$(chroot "$1" apt-cache search --names-only "^linux-headers-${pattern}[-.+~].*-$FLAVOUR\$" |
+	found=$(chroot "$1" apt-cache search --names-only "^linux-image-$pattern([-.+~].*)?-$FLAVOUR\$" |
 		cut -d ' ' -f 1 | grep -v -e '-rt-' -e '-dbg' | sort -rV)
 	[ "$K2U_KERNEL" != newest ] || found=$(printf '%s\n' "$found" | grep -v '[-~]rc[0-9]')
 	mkdir "$1/k2u"
-	for headers in $found; do
-		release=${headers#linux-headers-}
+	cp -- "$top/scripts/kernel.sums" "$1/k2u/sums"
+	for image in $found; do
+		release=${image#linux-image-}
 		# shellcheck disable=SC2016 # expanded by the inner shell
 		if chroot "$1" sh -eu -c '
-			apt-get install --yes --no-install-recommends "linux-headers-$1"
+			cd /k2u
+			if apt-cache show "linux-headers-$1" >/dev/null 2>&1; then
+				apt-get install --yes --no-install-recommends "linux-headers-$1"
+			else
+				version=$(apt-cache show "linux-image-$1" | sed -n "s/^Version: //p" | sed -n 1p)
+				common=${1%-'"$FLAVOUR"'}
+				# Before 6.18 there is no linux-base-RELEASE
+				for deb in "linux-headers-${1}_${version}_amd64.deb" \
+					"linux-headers-$common-common_${version}_all.deb" \
+					"linux-base-${1}_${version}_amd64.deb" \
+					"linux-kbuild-${common}_${version}_amd64.deb"
+				do
+					sum=$(sed -n "s/^\([0-9a-f]*\)  $deb\$/\1/p" sums)
+					[ -n "$sum" ] || case $deb in
+					linux-base-*) continue ;;
+					*)
+						echo "E: $deb has left the index, and scripts/kernel.sums has no sum of it"
+						exit 1
+						;;
+					esac
+					/usr/lib/apt/apt-helper download-file "$2/pool/main/l/linux/$deb" "$deb" "SHA256:$sum"
+				done
+				# What kbuild needs, but the kernel packages among it
+				apt-get install --yes --no-install-recommends $(dpkg-deb -f "$deb" Depends |
+					sed "s/([^)]*)//g; s/:any//g" | tr -d " " | tr , "\n" | grep -v "^linux-")
+				for deb in linux-*.deb; do
+					# /lib is a link, and stays one
+					dpkg-deb --fsys-tarfile "$deb" |
+						tar --extract --keep-directory-symlink --directory=/
+				done
+				mkdir image
+				[ ! -e "/boot/config-$1" ] || mv "/boot/config-$1" image/
+				rm -- linux-*.deb
+			fi
 			# Its files alone: no initramfs, no boot loader. Since 7.2 they
 			# are in packages that linux-image depends on.
-			cd /k2u
 			apt-get download "linux-image-$1" $(apt-cache depends "linux-image-$1" |
 				sed -n "s/^ *Depends: \(linux-\(base\|binary\)-.*\)/\1/p")
 			for deb in *.deb; do
@@ -100,15 +160,77 @@ install_kernel() {
 			done
 			mv "$(find image -name vmlinuz -o -name "vmlinuz-$1")" vmlinuz
 			mv "$(find image -type f -name config -o -name "config-$1")" config
-			rm -rf image ./*.deb
+			rm -rf image ./*.deb sums
 			printf "%s\n" "$1" >release
-			' sh "$release"
+			' sh "$release" "$MIRROR"
 		then
 			return 0
 		fi
 		say "E: the packages of $release could not be installed"
 	done
-	[ -n "$found" ] || say "E: there is no package linux-headers-$K2U_KERNEL*-$FLAVOUR"
+	[ -n "$found" ] || say "E: there is no package linux-image-$K2U_KERNEL*-$FLAVOUR"
+	return 1
+}
+
+# install_foreign ROOT: the same for another architecture. apt would bring the
+# headers with a compiler that does not run here, so they are unpacked; what
+# they need of their source package runs here, or has no architecture.
+install_foreign() {
+	version=${K2U_KERNEL%%-*}
+	case $version in
+	newest) pattern='[0-9][0-9.]*' ;;
+	*) pattern=$(printf '%s' "$version" | sed 's/\./\\./g') ;;
+	esac
+	found=$(chroot "$1" apt-cache search --names-only "^linux-headers-${pattern}[-.+~].*$flavour\$" |
+		cut -d ' ' -f 1 | grep -E "^linux-headers-[^-]*(-[0-9]+)?-$flavour\$" | sort -rV)
+	[ "$version" != newest ] || found=$(printf '%s\n' "$found" | grep -v '[-~]rc[0-9]')
+	mkdir "$1/k2u" "$1/k2u/top"
+	for headers in $found; do
+		release=${headers#linux-headers-}
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		if chroot "$1" sh -eu -c '
+			release=$1
+			arch=$2
+			triplet=$3
+			cd /k2u
+			needs() {
+				apt-cache depends "$1:$arch" | sed -n "s/^ *|*Depends: <*\([^>:]*\).*/\1/p"
+			}
+			# A compiler is named as gcc-12, linux-compiler-gcc-12-arm64, gcc-15-for-host
+			apt-get install --yes --no-install-recommends $(needs "linux-headers-$release" |
+				sed -n "/^linux-headers-.*-common/p; /^linux-kbuild-/p
+					s/^\(linux-compiler-\)*\(gcc-[0-9]*\).*/\2-$triplet/p")
+			apt-get download "linux-headers-$release:$arch"
+			for deb in *.deb; do
+				dpkg-deb --fsys-tarfile "$deb" |
+					tar --extract --keep-directory-symlink --directory=/
+			done
+			rm ./*.deb
+			apt-get download "linux-image-$release:$arch" $(needs "linux-image-$release" |
+				sed -n "/^linux-\(base\|binary\)-./s/\$/:$arch/p")
+			for deb in *.deb; do
+				dpkg-deb -x "$deb" image
+			done
+			mv "$(find image -name "vmlinu[xz]" -o -name "vmlinu[xz]-$release")" vmlinuz
+			mv "$(find image -type f -name config -o -name "config-$release")" config
+			rm -rf image ./*.deb
+			apt-get download "busybox-static:$arch" "hyperfine:$arch"
+			for deb in *.deb; do
+				dpkg-deb -x "$deb" unpacked
+			done
+			mkdir tools
+			for tool in busybox hyperfine; do
+				mv "$(find unpacked -type f -name "$tool" -perm -1)" tools
+			done
+			rm -rf unpacked ./*.deb
+			printf "%s\n" "$release" >release
+			' sh "$release" "$arch" "$triplet"
+		then
+			return 0
+		fi
+		say "E: the packages of $release could not be installed"
+	done
+	[ -n "$found" ] || say "E: there is no package linux-headers-$version*-$flavour"
 	return 1
 }
 
@@ -124,14 +246,14 @@ provision() {
 	mkdir -p -- "$new"
 	sources_of "$suite" >"$new/sources.list"
 	# shellcheck disable=SC2016 # the hook is expanded by mmdebstrap's shell
-	set -- --quiet --variant=minbase --include="$include" \
+	set -- --quiet ${triplet:+"--architectures=amd64,$arch"} --variant=minbase --include="$include" \
 		--aptopt='Acquire::Check-Valid-Until "false"' \
 		--aptopt='Acquire::Languages "none"' \
 		--aptopt='APT::Install-Recommends "false"' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
-		--customize-hook='"$K2U_HOOK" --hook "$1"' "$(base_of "$suite")"
+		--customize-hook='"$K2U_HOOK" --hook "$1"' "${suite%-backports}"
 	if is_root; then
 		# mmdebstrap mounts /proc in the root: not where others see it
 		with_private_mounts timeout -k 10 900 mmdebstrap --mode=root "$@" \
@@ -149,7 +271,7 @@ provision() {
 # ensure KERNEL PACKAGES: $cache has it, with these, when this returns
 ensure() {
 	if [ -e "$cache/rootfs/k2u/release" ] && [ "$(cat "$cache/packages" 2>/dev/null)" = "$2" ]; then
-		[ "$1" = newest ] || return 0
+		[ "${1%%-*}" = newest ] || return 0
 		[ -n "$(find "$cache/rootfs/k2u/release" -mtime "+$NEWEST_DAYS")" ] || return 0
 	fi
 	have mmdebstrap || unavailable "kernel $1: mmdebstrap is not installed: run scripts/deps.sh --for=guest"
@@ -171,16 +293,19 @@ ensure() {
 }
 
 # in_root COMMAND...: run it in the kernel's root, with /proc (objtool of 7.2
-# and later reads it) and, where mknod was not allowed, the devices
+# and later reads it) and, where mknod was not allowed, the devices; and with
+# this checkout where the root has a place for it
 in_root() {
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	with_private_mounts sh -c '
 		root=$1
-		shift
+		top=$2
+		shift 2
 		mount --rbind /proc "$root/proc" || exit
 		[ -c "$root/dev/null" ] || mount --rbind /dev "$root/dev" || exit
+		[ ! -d "$root/k2u/top" ] || mount --bind "$top" "$root/k2u/top" || exit
 		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ LC_ALL=C "$@"
-		' sh "$cache/rootfs" "$@"
+		' sh "$cache/rootfs" "$top" "$@"
 }
 
 # stage: kmod/ and include/ in $scratch of the kernel's root, as src.tar and files
@@ -202,7 +327,7 @@ module() {
 	log=$1
 	shift
 	in_root timeout -k 10 600 make -C "/lib/modules/$release/build" M=/k2u/src/kmod \
-		-j "$(nproc)" "$@" modules >"$log" 2>&1 </dev/null 9>&- && return
+		${triplet:+"ARCH=$kbuild_arch" "CROSS_COMPILE=$triplet-"} -j "$(nproc)" "$@" modules >"$log" 2>&1 </dev/null 9>&- && return
 	grep -iE 'error|^(sh|mount|unshare):' "$log" >&2 || tail -n 20 "$log" >&2
 	die "k2u.ko does not build for $release: see $log"
 }
@@ -220,6 +345,16 @@ build() {
 		printf '%s\n' "$key" >"$out/key"
 	fi
 	rm -rf -- "$scratch"
+}
+
+# programs: the guest's programs for a foreign architecture, in $out/user
+programs() {
+	in_root timeout -k 10 600 make --no-print-directory -C /k2u/top -j "$(nproc)" \
+		"CC=$triplet-gcc" "BUILD=build/kernel/$kernel/user" \
+		"GIT=$(git -C "$top" describe --always --dirty 2>/dev/null || echo unknown)" \
+		guest-programs >"$out/user.log" 2>&1 </dev/null 9>&- && return
+	grep -E 'error|undefined' "$out/user.log" >&2 || tail -n 20 "$out/user.log" >&2
+	die "the guest's programs do not build for $arch: see $out/user.log"
 }
 
 # run_sparse KERNEL: what sparse says of our files, against this kernel's headers
@@ -272,7 +407,7 @@ case $1 in
 	exit
 	;;
 --list)
-	echo "$KERNELS"
+	list
 	exit
 	;;
 --size)
@@ -298,10 +433,12 @@ esac
 kernel=$1
 shift
 [ $# -eq 0 ] || [ "$job" = system ] || usage
-suite_of "$kernel" >/dev/null || usage
+case " $(list) " in *" $kernel "*) ;; *) usage ;; esac
+set_arch "$kernel"
 [ "$(uname -m)" = x86_64 ] || unavailable "kernel $kernel: guests need an x86-64 host, this one is $(uname -m)"
 
 cache=$K2U_CACHE/kernel/$kernel
+[ "$job" != system ] || [ -z "$triplet" ] || unavailable "kernel $kernel: only x86-64 systems are made"
 [ "$job" != system ] || cache=$K2U_CACHE/kernel/system-$kernel
 mkdir -p -- "$K2U_CACHE/kernel" ||
 	die "cannot create the cache $K2U_CACHE: set XDG_CACHE_HOME to a directory that you can write"
@@ -312,6 +449,12 @@ trap 'exit 130' INT TERM
 
 # perl: scripts/kernel-doc, which W=1 runs on every file
 packages=make,gcc,libc6-dev,perl
+if [ -n "$triplet" ]; then
+	packages=make,perl,tar,gcc-$(printf '%s' "$triplet" | tr _ -)
+	for package in libc6-dev libnuma-dev libjansson-dev libcmocka-dev; do
+		packages=$packages,$package:$arch
+	done
+fi
 for package; do
 	packages=$packages,$package
 done
@@ -330,13 +473,24 @@ elif [ "$job" = system ]; then
 	exit
 fi
 build "$kernel"
+[ -z "$triplet" ] || programs
 cat <<END
 kernel=$(printf '%s' "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
 release=$release
+arch=$arch
 vmlinuz=$cache/rootfs/k2u/vmlinuz
 config=$cache/rootfs/k2u/config
 config_sha256=$(sha256 "$cache/rootfs/k2u/config")
-compiler=$(in_root gcc --version | sed -n 1p)
+compiler=$(in_root "${triplet:+$triplet-}gcc" --version | sed -n 1p)
 ko=$out/k2u.ko
 log=$out/build.log
 END
+if [ -n "$triplet" ]; then
+	cat <<-END
+		programs=$out/user
+		libraries=$cache/rootfs/usr/lib/$triplet
+		tools=$cache/rootfs/k2u/tools
+	END
+else
+	echo "programs=$top/build"
+fi

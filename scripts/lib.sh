@@ -56,5 +56,30 @@ with_private_mounts() {
 	fi
 }
 
+# part COMMAND...: run it so that an interrupt reaches us at once; sets $status.
+# The caller's interrupted() is called where COMMAND was interrupted, and calls
+# end_part where we were.
+part_process=''
+part() {
+	status=0
+	"$@" &
+	part_process=$!
+	wait "$part_process" || status=$?
+	part_process=''
+	[ "$status" -ne 130 ] || interrupted
+}
+
+end_part() {
+	[ -n "$part_process" ] || return 0
+	kill -TERM "$part_process" 2>/dev/null || :
+	wait "$part_process" 2>/dev/null || :
+}
+
+# guest_jobs VENUE: how many guests may run side by side. Where the clock counts
+# instructions they cannot disturb each other.
+guest_jobs() {
+	if [ "$1" = icount ]; then nproc; else echo 1; fi
+}
+
 # Kernel log lines that mean that something is broken
 K2U_SPLAT='Kernel panic|Oops|BUG:|WARNING:|INFO: (rcu|task)|Call Trace|KASAN|KFENCE|KMSAN|UBSAN|general protection|possible recursive|circular locking|unregister_|refcount_t:'

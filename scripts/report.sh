@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # REPORT.md in the checkout's root, and the charts of each run, from runs.
 #
-#	scripts/report.sh RUN...
+#	scripts/report.sh RUN|CAMPAIGN...
 #
+# A campaign is a directory with a run per kernel in it, as make matrix makes.
 # Every figure comes from k2u-stat; here is the prose around it. REPORT.md is
 # replaced as a whole or not at all.
 # shellcheck disable=SC2016 # backquotes are Markdown
@@ -14,6 +15,7 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 K2U_STAT=$top/build/k2u-stat
 METHODS=read,fault,pfn,vmalloc
+CAMPAIGN_FIGURES='matrix matrix_use matrix_ratio'
 FIGURES='throughput phases breakeven latency faults'
 export K2U_STAT
 
@@ -69,6 +71,41 @@ draw() {
 					gnuplot "$top/plots/fig_$figure.gp" 2>"$tmp/gnuplot" ||
 					die "$1: chart $figure: $(cat "$tmp/gnuplot")"
 				mv -- "$tmp/chart" "$1/plots/$figure-$provider.$term"
+			done
+		done
+	done
+}
+
+is_campaign() {
+	[ ! -e "$1/env.json" ] && [ -n "$(find "$1" -mindepth 2 -maxdepth 2 -name env.json 2>/dev/null)" ]
+}
+
+# runs_of CAMPAIGN: its runs, oldest kernel first
+runs_of() {
+	for kernel in $("$K2U_STAT" matrix --saved --print=kernels "$1"); do
+		printf '%s/%s\n' "$1" "$kernel"
+	done
+}
+
+summarize_campaign() {
+	for env in "$1"/*/env.json; do
+		summarize "${env%/env.json}"
+	done
+	"$K2U_STAT" matrix "$1" >/dev/null
+}
+
+draw_campaign() {
+	mkdir -p -- "$1/plots"
+	any=$(runs_of "$1" | sed -n 1p)
+	for provider in k2u tree; do
+		for figure in $CAMPAIGN_FIGURES; do
+			for term in svg png; do
+				K2U_MATRIX=$1 K2U_RUN=$any K2U_PROVIDER=$provider K2U_TERM=$term \
+					K2U_OUT=$tmp/chart gnuplot "$top/plots/fig_$figure.gp" 2>"$tmp/gnuplot" ||
+					die "$1: chart $figure: $(cat "$tmp/gnuplot")"
+				# A campaign may have nothing of it
+				[ ! -s "$tmp/chart" ] || mv -- "$tmp/chart" "$1/plots/$figure-$provider.$term"
+				rm -f -- "$tmp/chart"
 			done
 		done
 	done
@@ -314,6 +351,167 @@ section_use() {
 		"$(get "$1" kernel.release)" "$(get "$1" started)"
 }
 
+# largest_steps CAMPAIGN PROVIDER N TITLE: of each release the N largest
+largest_steps() {
+	"$K2U_STAT" matrix --saved --format=md --steps=100000 --measure=latency,faults \
+		"--provider=$2" "$1" >"$tmp/steps"
+	if ! grep -q '→' "$tmp/steps"; then
+		printf '%s: no step is called.\n\n' "$4"
+		return
+	fi
+	printf '%s, the %s largest of each release:\n\n' "$4" "$3"
+	awk -F '|' -v most="$3" '
+		/^\| step |^\|---/ { print; next }
+		/^\| (▲|▼) / {
+			step = $2
+			sub(/^ *(▲|▼) */, "", step)
+			if (n[step]++ == 0)
+				order[++steps] = step
+			if (n[step] <= most)
+				rows[step] = rows[step] $0 "\n"
+		}
+		END {
+			# By release: the first kernel of a step in its place
+			for (i = 1; i <= steps; i++)
+				for (j = i + 1; j <= steps; j++)
+					if (version(order[j]) < version(order[i])) {
+						swap = order[i]
+						order[i] = order[j]
+						order[j] = swap
+					}
+			for (i = 1; i <= steps; i++)
+				printf "%s", rows[order[i]]
+		}
+		function version(text, part) {
+			split(text, part, /[. ]/)
+			return part[1] * 1000 + part[2]
+		}' "$tmp/steps"
+	echo
+}
+
+# explained CAMPAIGN: the sections of docs/STEPS.md whose step this campaign has:
+# a cell that is slower or faster, or one that an older kernel does not have
+explained() {
+	[ -e "$top/docs/STEPS.md" ] || return 0
+	awk -F , '
+		function version(text, part) {
+			split(text, part, ".")
+			return part[1] * 1000 + part[2]
+		}
+		function glob(text) {
+			gsub(/[.+]/, "[&]", text)
+			gsub(/\*/, "[^/]*", text)
+			return "^" text "$"
+		}
+		function step(name, before, after, new) {
+			steps++
+			cell[steps] = name
+			appears[steps] = new
+			from[steps] = before
+			to[steps] = after
+		}
+		function appeared(name, before, v) {
+			before = 0
+			for (v in kernels)
+				if (v + 0 < first[name] && v + 0 > before)
+					before = v + 0
+			if (before)
+				step(name, before, first[name], 1)
+		}
+		FNR == NR && FNR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
+		FNR == NR {
+			name = $c["provider"] "/" $c["method"] "/" $c["backing"] "/" $c["metric"] "/" $c["size_bytes"]
+			kernel = version($c["kernel"])
+			kernels[kernel]
+			if (!(name in first) || kernel < first[name])
+				first[name] = kernel
+			if ($c["verdict"] == "slower" || $c["verdict"] == "faster")
+				step(name, version($c["previous"]), kernel, 0)
+			next
+		}
+		FNR == 1 {
+			for (name in first)
+				appeared(name)
+			preface = 1
+		}
+		/^# / && preface { next }
+		/^<!-- step: / {
+			preface = 0
+			sub(/^<!-- step: /, "")
+			sub(/ *-->.*/, "")
+			n = split($0, part, / *\| */)
+			show = 0
+			# A new method is explained by what is said of it alone
+			named = part[1] !~ /\*.*\/.*\//
+			for (i = 1; i <= steps && !show; i++)
+				show = n == 3 && cell[i] ~ glob(part[1]) && (named || !appears[i]) &&
+					from[i] < version(part[3]) && to[i] > version(part[2])
+			shown += show
+			next
+		}
+		preface && (before != "" || $0 != "") { before = before $0 "\n" }
+		show { text = text $0 "\n" }
+		END { if (shown) printf "%s%s", before, text }' "$1/matrix.csv" "$top/docs/STEPS.md"
+}
+
+campaign_section() {
+	runs_of "$1" >"$tmp/campaign"
+	first=$(sed -n 1p "$tmp/campaign")
+	printf '## Across kernels: %s\n\n' "${1##*/}"
+	loud "$first"
+	printf 'The same measurement, boots of the kernels in balanced order; boots per kernel: '
+	while read -r run; do
+		printf '%s: %s; ' "${run##*/}" "$("$K2U_STAT" boots "$run" | wc -l)"
+	done <"$tmp/campaign" | sed 's/; $/.\n\n/'
+	cat <<-'END'
+		A *step* is a cell whose median over the boots differs between a kernel and the one before
+		it: paired by boot, exact sign test, Holm over every step of this campaign, and no less than
+		0.5 % (docs/METHODOLOGY.md, Comparing). ▲: slower. ▼: faster. Without a mark it is equivalent
+		(within 1 %) or undecided; matrix.csv has the verdict, the interval and the corrected p of each.
+
+	END
+	if [ -e "$1/gaps.csv" ] && [ "$(wc -l <"$1/gaps.csv")" -gt 1 ]; then
+		printf 'Not measured:\n\n'
+		sed '1d; s/^\([^,]*\),/- \1: /' "$1/gaps.csv"
+		echo
+	fi
+	for provider in k2u tree; do
+		chart "$1" matrix "$provider" "Latency from kernel to kernel, $provider"
+		chart "$1" matrix_use "$provider" "Use of a fresh mapping from kernel to kernel, $provider"
+		chart "$1" matrix_ratio "$provider" "Cost against the oldest kernel, $provider"
+	done
+	printf '### The largest steps of single operations\n\n'
+	largest_steps "$1" k2u 6 'The module'
+	largest_steps "$1" tree 4 'What every kernel has'
+	explained "$1" >"$tmp/explained"
+	if [ -s "$tmp/explained" ]; then
+		printf '### Why\n\n'
+		sed 's/^### /#### /' "$tmp/explained"
+	fi
+	printf '\n### All cells\n\n<details><summary>Every cell, by kernel</summary>\n\n'
+	"$K2U_STAT" matrix --format=md --unit=insn,B/insn,ns,GB/s "$1"
+	printf '\n</details>\n\n<details><summary>Counts of faults</summary>\n\n'
+	"$K2U_STAT" matrix --saved --format=md --measure=faults --unit=faults \
+		--metric=minor_rusage,minor_module "$1"
+	printf '\n</details>\n\n### What else changed\n\n'
+	printf 'Beside the kernel itself, between each kernel and the one before: look here before blaming a commit.\n\n'
+	before=
+	while read -r run; do
+		if [ -n "$before" ]; then
+			printf '<details><summary>%s to %s</summary>\n\n' "${before##*/}" "${run##*/}"
+			"$K2U_STAT" env "--against=$before" "$run"
+			printf '\n</details>\n\n'
+		fi
+		before=$run
+	done <"$tmp/campaign"
+	printf '### Repeat and cite\n\n    git checkout %s\n    make matrix KERNELS="%s" BOOTS=%s%s\n\n' \
+		"$(get "$first" tool.git)" "$(sed 's/.*\///' "$tmp/campaign" | tr '\n' ' ' | sed 's/ $//')" \
+		"$("$K2U_STAT" boots "$first" | wc -l)" \
+		"$([ "$(get "$first" quick)" != true ] || echo ' QUICK=1')"
+	printf '> k2u %s (git %s), campaign %s, %s, %s.\n\n' "$(get "$first" tool.version)" \
+		"$(get "$first" tool.git)" "${1##*/}" "$(get "$first" venue)" "$(get "$first" started)"
+}
+
 run_section() {
 	printf '## Run %s\n\n%s.\n\n' "$(get "$1" run_id)" "$("$K2U_STAT" env --caption "$1")"
 	loud "$1"
@@ -340,6 +538,11 @@ preface() {
 		costs where it was measured. It is generated by `scripts/report.sh` from the runs below;
 		no figure in it was typed by hand.
 
+	END
+}
+
+choice_preface() {
+	cat <<-'END'
 		## What to choose
 
 		Cost per use of getting **and consuming** the bytes, every byte read by the same code.
@@ -376,16 +579,18 @@ method_text() {
 
 		## Caveats
 
-		- One boot: the intervals hold within it. Another boot, another layout of memory and of the
-		  caches may differ by more than their width. No claim across kernels can rest on this.
+		- Where a run has one boot, its intervals hold within it: another boot, another layout of
+		  memory and of the caches may differ by more than their width. No claim across kernels can
+		  rest on that. From two boots on, the interval is over the boots.
 	END
 }
 
 caveats_of_runs() {
 	! grep -q icount "$tmp/venues" || cat <<-'END'
 		- `icount`: QEMU's clock counts guest instructions. There are no caches, no TLB and no memory
-		  latency in it, and string instructions (`rep movs`) count per iteration, as one or as
-		  several according to the kernel's choice of copy: bulk copies are left out of conclusions.
+		  latency in it, and string instructions count per iteration: bulk copies (`rep movs`) are
+		  left out of conclusions, and the zeroing of fresh memory (`rep stos`: 4,100 of each first
+		  touch of anonymous memory) is in the figures.
 	END
 	! grep -q emulated "$tmp/venues" || cat <<-'END'
 		- Emulated time (TCG) depends on the emulator, not on the guest's processor.
@@ -401,16 +606,32 @@ caveats_of_runs() {
 # ---- main ----
 
 cd -- "$top"
-for run in "$@"; do
-	summarize "$run"
+: >"$tmp/campaigns"
+: >"$tmp/dirs"
+for dir; do
+	if is_campaign "$dir"; then
+		(CDPATH='' cd -- "$dir" && pwd) >>"$tmp/campaigns"
+	else
+		printf '%s\n' "$dir" >>"$tmp/dirs"
+	fi
 done
+while read -r run; do
+	summarize "$run"
+done <"$tmp/dirs"
+while read -r campaign; do
+	summarize_campaign "$campaign"
+done <"$tmp/campaigns"
 have gnuplot || die "gnuplot is not there and the charts need it: apt-get install gnuplot-nox" \
 	"(the summaries of $* are written)"
 
 # Native runs first, emulated ones last
 : >"$tmp/order"
 : >"$tmp/venues"
-for run in "$@"; do
+while read -r campaign; do
+	draw_campaign "$campaign"
+	get "$(runs_of "$campaign" | sed -n 1p)" venue >>"$tmp/venues"
+done <"$tmp/campaigns"
+while read -r run; do
 	run=$(CDPATH='' cd -- "$run" && pwd)
 	draw "$run"
 	case $(get "$run" venue) in
@@ -426,15 +647,19 @@ for run in "$@"; do
 	*,none | *,) ;;
 	*) echo virtual ;;
 	esac >>"$tmp/venues"
-done
+done <"$tmp/dirs"
 sort -s -n -k 1,1 "$tmp/order" | cut -d ' ' -f 2- >"$tmp/runs"
 
 new=$(mktemp "$top/.REPORT.md.XXXXXX")
 {
 	preface
+	[ ! -s "$tmp/runs" ] || choice_preface
 	while read -r run; do
 		summary_of "$run"
 	done <"$tmp/runs"
+	while read -r campaign; do
+		campaign_section "$campaign"
+	done <"$tmp/campaigns"
 	while read -r run; do
 		run_section "$run"
 	done <"$tmp/runs"

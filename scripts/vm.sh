@@ -3,13 +3,19 @@
 # Boot one throw-away guest for one job and bring its results out.
 #
 #	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
-#		      [--accel=auto|tcg|icount] [--hyperfine=METHODS] [-- ARGUMENT...]
+#		      [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS]
+#		      [--hyperfine=METHODS] [-- ARGUMENT...]
 #	scripts/vm.sh --kernel=KERNEL --job=probe
 #
 # probe only says what bench would use. bench runs "k2u-bench run ARGUMENT..." and with
-# --hyperfine scripts/hyperfine.sh (METHODS: a comma list, empty for all); tests runs build/tests/guest_*. The guest has an initramfs and two
-# serial ports, no disk and no network. Its lines "<tag>\t<text>" on the second
-# port become files in DIR (see split); text that it sends is never executed.
+# --hyperfine scripts/hyperfine.sh (METHODS: a comma list, empty for all); tests
+# runs build/tests/guest_*. The guest has an initramfs and two serial ports, no
+# disk and no network. Its lines "<tag>\t<text>" on the second port become files
+# in DIR (see split); text that it sends is never executed.
+#
+# N numbers the boot (default 1) and, under icount, seeds all that differs from
+# boot to boot: where the kernel lies, its random numbers, the order of the
+# blocks. The same N gives the same boot again.
 #
 # auto (of bench): KVM where a guest of this very kernel has been seen to boot
 # under it, else icount, where time counts instructions. auto of tests: KVM or
@@ -25,10 +31,10 @@ PROBE_S=10
 MEMORY=1G
 
 usage() {
-	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--hyperfine=METHODS] [-- ARGUMENT...]"
+	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS] [-- ARGUMENT...]"
 }
 
-kernel='' job='' out='' limit=900 accel=auto hyperfine=no
+kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel=*) kernel=${1#*=} ;;
@@ -36,6 +42,8 @@ while [ $# -gt 0 ]; do
 	--out=*) out=${1#*=} ;;
 	--timeout=*) limit=${1#*=} ;;
 	--accel=*) accel=${1#*=} ;;
+	--boot=*) boot=${1#*=} ;;
+	--insmod=*) insmod=${1#*=} ;;
 	--hyperfine=*) hyperfine=${1#*=} ;;
 	--)
 		shift
@@ -52,6 +60,7 @@ probe) ;;
 *) usage ;;
 esac
 case $accel in auto | tcg | icount) ;; *) usage ;; esac
+case $boot in '' | 0* | *[!0-9]*) usage ;; esac
 
 guest=''	# process id of a running guest
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-vm.XXXXXX")
@@ -82,17 +91,34 @@ interrupted() {
 trap cleanup EXIT
 trap interrupted INT TERM
 
+# needed FILE: "library<tab>its path in the guest" of those that FILE needs;
+# nothing for a script or a static program
+needed() {
+	libraries=$(field libraries "$tmp/kernel")
+	if [ -z "$libraries" ]; then
+		{ ldd "$1" 2>/dev/null || :; } | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1	\1/p'
+		return
+	fi
+	# A foreign program cannot be run to say so
+	{ readelf -lW "$1" 2>/dev/null || :; } |
+		sed -n "s|.*program interpreter: \(.*/\)\(.*\)\].*|$libraries/\2	\1\2|p"
+	{ readelf -dW "$1" 2>/dev/null || :; } |
+		sed -n "s|.*(NEEDED).*\[\(.*\)\].*|$libraries/\1	/lib/${libraries##*/}/\1|p"
+}
+
 # add FILE PATH: FILE and the libraries that it needs into the initramfs
 add() {
 	mkdir -p -- "$tmp/rootfs/$(dirname -- "$2")"
-	cp -- "$1" "$tmp/rootfs/$2"
-	# Empty for a script or a static program
-	{ ldd "$1" 2>/dev/null || :; } | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1/p' |
-		while read -r library; do
-			[ ! -e "$tmp/rootfs$library" ] || continue
-			mkdir -p -- "$tmp/rootfs$(dirname -- "$library")"
-			cp -L -- "$library" "$tmp/rootfs$library"
-		done
+	cp -L -- "$1" "$tmp/rootfs/$2"
+	needed "$1" | while IFS='	' read -r library path; do
+		[ -e "$tmp/rootfs$path" ] || add "$library" "${path#/}"
+	done
+}
+
+# tool NAME: the program NAME for the guest, this system's if that can be
+tool() {
+	tools=$(field tools "$tmp/kernel")
+	if [ -z "$tools" ]; then command -v "$1"; else echo "$tools/$1"; fi
 }
 
 # initramfs JOB [ARGUMENT...]: $tmp/JOB.cpio
@@ -101,28 +127,31 @@ initramfs() {
 	shift
 	rm -rf -- "$tmp/rootfs"
 	mkdir -p -- "$tmp/rootfs/bin" "$tmp/rootfs/job"
-	add "$(command -v busybox)" bin/busybox
+	add "$(tool busybox)" bin/busybox
 	ln -s busybox "$tmp/rootfs/bin/sh"
 	add "$top/scripts/guest-init.sh" init
 	chmod 755 "$tmp/rootfs/init"
 	cp -- "$(field ko "$tmp/kernel")" "$tmp/rootfs/k2u.ko"
 	echo "$name" >"$tmp/rootfs/job/name"
+	echo "$port" >"$tmp/rootfs/job/port"
 	: >"$tmp/rootfs/job/args"
 	[ $# -eq 0 ] || printf '%s\n' "$@" >"$tmp/rootfs/job/args"
+	printf '%s\n' "$insmod" >"$tmp/rootfs/job/insmod"
 	case $name in
 	bench)
-		add "$top/build/k2u-bench" bin/k2u-bench
+		add "$programs/k2u-bench" bin/k2u-bench
+		cp -- "$(field config "$tmp/kernel")" "$tmp/rootfs/job/config"
 		if [ "$hyperfine" != no ]; then
-			add "$top/build/k2u-get" bin/k2u-get
-			add "$(command -v hyperfine)" bin/hyperfine
+			add "$programs/k2u-get" bin/k2u-get
+			add "$(tool hyperfine)" bin/hyperfine
 			add "$top/scripts/hyperfine.sh" bin/k2u-hyperfine
 			printf '%s\n' "$hyperfine" >"$tmp/rootfs/job/hyperfine"
 		fi
 		;;
 	tests)
-		for program in "$top"/build/tests/guest_*; do
+		for program in "$programs"/tests/guest_*; do
 			case $program in *.d | *.o) continue ;; esac
-			[ -f "$program" ] || die "there are no guest tests in build/tests: run make tests"
+			[ -f "$program" ] || die "there are no guest tests in $programs/tests: run make tests"
 			add "$program" "tests/${program##*/}"
 		done
 		;;
@@ -133,28 +162,29 @@ initramfs() {
 	rm -rf -- "$tmp/rootfs"
 }
 
-# boot JOB VENUE SECONDS: start the guest; its ports go to $tmp/port and $tmp/console
-boot() {
+# start JOB VENUE SECONDS: start the guest; its ports go to $tmp/port and $tmp/console
+start() {
 	case $2 in
 	kvm) set -- "$@" -accel kvm -cpu host ;;
 	icount)
 		# Nothing of the host's time or entropy gets in: a run can be repeated
-		set -- "$@" -accel tcg,thread=single -icount shift=0,sleep=off -cpu max \
-			-seed 1 -rtc base=2020-01-01,clock=vm
+		set -- "$@" -accel tcg,thread=single -icount shift=0,sleep=off -cpu "$cpu" \
+			-seed "$boot" -rtc base=2020-01-01,clock=vm
 		;;
-	tcg) set -- "$@" -accel tcg -cpu max ;;
+	tcg) set -- "$@" -accel tcg -cpu "$cpu" ;;
 	esac
 	cpio=$tmp/$1.cpio
 	seconds=$3
 	shift 3
 	: >"$tmp/port"
 	# The guest must not outlive this script, even if that is killed
-	setpriv --pdeathsig TERM timeout -k 5 "$seconds" qemu-system-x86_64 "$@" \
+	# shellcheck disable=SC2086 # $machine and $port_device are lists of words
+	setpriv --pdeathsig TERM timeout -k 5 "$seconds" "$qemu" $machine "$@" \
 		-smp 1 -m "$MEMORY" -no-reboot -nodefaults -no-user-config -display none \
 		-kernel "$(field vmlinuz "$tmp/kernel")" -initrd "$cpio" \
-		-append 'console=ttyS0 panic=-1 quiet nowatchdog' \
+		-append "console=$console panic=-1 quiet nowatchdog" \
 		-chardev "file,id=console,path=$tmp/console" -serial chardev:console \
-		-chardev "file,id=port,path=$tmp/port" -serial chardev:port \
+		-chardev "file,id=port,path=$tmp/port" $port_device \
 		</dev/null >"$tmp/qemu" 2>&1 &
 	guest=$!
 }
@@ -181,6 +211,7 @@ finish() {
 # seconds. /dev/kvm may exist and still not run a stock kernel. Remembered until
 # this machine is booted again.
 kvm_boots() {
+	[ "$qemu" = "qemu-system-$(uname -m)" ] || return 1
 	[ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
 	memo=$K2U_CACHE/kvm-$(field release "$tmp/kernel")
 	boot_id=$(cat /proc/sys/kernel/random/boot_id)
@@ -189,7 +220,7 @@ kvm_boots() {
 	"$boot_id no") return 1 ;;
 	esac
 	initramfs probe
-	boot probe kvm "$PROBE_S"
+	start probe kvm "$PROBE_S"
 	wait "$guest" 2>/dev/null || :
 	guest=''
 	verdict=no
@@ -253,11 +284,33 @@ ended() {
 		END { exit !(bye && (job != "bench" || (end && ok))) }' "$tmp/port"
 }
 
-for command in qemu-system-x86_64 cpio busybox setpriv; do
+# set_machine: what is the architecture's: the emulator, its CPU, the two serial ports
+set_machine() {
+	machine='' cpu=max console=ttyS0 port=ttyS1 port_device='-serial chardev:port'
+	case $(field arch "$tmp/kernel") in
+	amd64) qemu=qemu-system-x86_64 group=guest ;;
+	arm64)
+		# The machine has one port; pauth-impdef: a pointer's signature costs
+		# QEMU less, and the guest the same
+		group=arm64 qemu=qemu-system-aarch64 machine='-machine virt' cpu=max,pauth-impdef=on,cntfrq=1000000000
+		console=ttyAMA0 port=ttyS0 port_device='-device pci-serial,chardev=port'
+		;;
+	riscv64)
+		group=riscv64 qemu=qemu-system-riscv64 machine='-machine virt' cpu=rv64
+		port=ttyS1 port_device='-device pci-serial,chardev=port'
+		;;
+	esac
+	[ "$group" = guest ] || have readelf || die "readelf is not installed: run scripts/deps.sh --for=$group"
+	have "$qemu" || unavailable "kernel $kernel: $qemu is not installed: run scripts/deps.sh --for=$group"
+}
+
+for command in cpio busybox setpriv; do
 	have "$command" || die "$command is not installed: run scripts/deps.sh --for=guest"
 done
 "$top/scripts/kernel.sh" "$kernel" >"$tmp/kernel"
 release=$(field release "$tmp/kernel")
+programs=$(field programs "$tmp/kernel")
+set_machine
 
 venue=$accel
 if [ "$accel" = auto ]; then
@@ -273,17 +326,17 @@ printf 'venue=%s\nkernel=%s\nrelease=%s\n' "$venue" "$(field kernel "$tmp/kernel
 [ "$job" != probe ] || exit 0
 
 if [ "$job" = bench ]; then
-	initramfs bench "$@" "--venue=$venue" \
+	initramfs bench "$@" "--venue=$venue" "--boot=$boot" \
 		"--env=kernel.config_sha256=$(field config_sha256 "$tmp/kernel")" \
 		"--env=guest.module_compiler=$(field compiler "$tmp/kernel")" \
 		"--env=started=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
-		"--env=guest.qemu=$(qemu-system-x86_64 --version | sed -n '1s/.*version //p')"
+		"--env=guest.qemu=$("$qemu" --version | sed -n '1s/.*version //p')"
 else
 	initramfs tests
 fi
 
 started=$(date +%s)
-boot "$job" "$venue" "$limit"
+start "$job" "$venue" "$limit"
 finish
 
 if grep -nE "$K2U_SPLAT" "$tmp/console" >"$tmp/splat" || grep -E "^(dmesg\.txt|tap)	.*($K2U_SPLAT)" "$tmp/port" >"$tmp/splat"; then

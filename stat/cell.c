@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <gsl/gsl_sort.h>
 #include <gsl/gsl_statistics.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,22 +43,27 @@ static int phase_rank(const char *phase)
 	return i;
 }
 
-static int compare_cells(const void *a, const void *b)
+int compare_keys(const char *const *x, const char *const *y)
 {
-	const struct cell *x = a, *y = b;
 	int i, d;
 
 	for (i = 0; i < KEYS; i++) {
-		if (i == SIZE)
-			d = (x->size > y->size) - (x->size < y->size);
-		else if (i == PHASE)
-			d = phase_rank(x->key[i]) - phase_rank(y->key[i]);
+		if (i == PHASE)
+			d = phase_rank(x[i]) - phase_rank(y[i]) ?:
+				    strcmp(x[i], y[i]);
 		else
-			d = strverscmp(x->key[i], y->key[i]);
+			d = strverscmp(x[i], y[i]); /* numbers, too */
 		if (d)
 			return d;
 	}
 	return 0;
+}
+
+static int compare_cells(const void *a, const void *b)
+{
+	const struct cell *x = a, *y = b;
+
+	return compare_keys(x->key, y->key);
 }
 
 int compare_blocks(const void *a, const void *b)
@@ -67,6 +73,55 @@ int compare_blocks(const void *a, const void *b)
 	if (x->boot != y->boot)
 		return x->boot < y->boot ? -1 : 1;
 	return (x->block > y->block) - (x->block < y->block);
+}
+
+double cell_overhead_pct(const struct cell *cell, double median)
+{
+	double overhead = cell->overhead / cell->n;
+
+	if (overhead == 0)
+		return 0;
+	return median ? fabs(100 * overhead / median) : INFINITY;
+}
+
+int cell_replicates(const struct cell *cell, struct replicates *r)
+{
+	size_t i;
+
+	if (replicates_init(r, cell->blocks))
+		return -ENOMEM;
+	for (i = 0; i < cell->blocks; i++)
+		replicates_add(r, cell->block[i].boot, cell->block[i].median);
+	return 0;
+}
+
+bool cell_is_compared(const char *const *key)
+{
+	size_t len = strlen(key[METRIC]);
+
+	return (len < 4 || strcmp(key[METRIC] + len - 4, "_svc")) &&
+	       strcmp(key[METRIC], "expected");
+}
+
+bool cell_is_rate(const char *const *key)
+{
+	return !strcmp(key[UNIT], "GB/s") || !strcmp(key[UNIT], "B/insn");
+}
+
+bool cell_is_emulated_copy(const char *const *key)
+{
+	static const char *const copying[] = { "read", "copy", "reuse",
+					       "per_use", NULL };
+
+	if (strcmp(key[UNIT], "insn") && strcmp(key[UNIT], "B/insn"))
+		return false;
+	if (strcmp(key[METHOD], "read"))
+		return false;
+	if (!strcmp(key[METRIC], "pass"))
+		return !strcmp(key[PHASE], "first-touch") ||
+		       !strcmp(key[PHASE], "warm");
+	return find_name(copying, key[METRIC]) >= 0 ||
+	       !strncmp(key[METRIC], "e2e_", 4);
 }
 
 bool is_baseline(const char *method)
@@ -167,15 +222,14 @@ static int new_cell(struct cells *cells, const struct csv *csv)
 	return 0;
 }
 
-/* The cell of this row; made if it is new */
-static int row_cell(struct cells *cells, const struct csv *csv,
-		    struct cell **cell)
+int cells_row(struct cells *cells, const struct csv *csv, struct cell **cell)
 {
 	size_t at;
 	int ret;
 
 	/* Rows of a cell come together */
-	if (cells->n && same_keys(&cells->cell[cells->last], csv)) {
+	if (cells->n &&
+	    (csv->repeated || same_keys(&cells->cell[cells->last], csv))) {
 		*cell = &cells->cell[cells->last];
 		return 0;
 	}
@@ -199,7 +253,32 @@ static int row_cell(struct cells *cells, const struct csv *csv,
 	return 0;
 }
 
-static int add_sample(struct cell *cell, const struct csv *csv)
+struct block *cell_block(struct cell *cell, uint64_t boot, uint64_t block)
+{
+	struct block *b;
+
+	b = grow(cell->block, cell->blocks, &cell->block_room, sizeof(*b));
+	if (!b) {
+		out_of_memory();
+		return NULL;
+	}
+	cell->block = b;
+	b += cell->blocks++;
+	*b = (struct block){ .boot = boot,
+			     .block = block,
+			     .start = cell->held };
+	return b;
+}
+
+static void block_median(struct cell *cell, struct block *b)
+{
+	gsl_sort(cell->value + b->start, 1, b->n);
+	b->median = gsl_stats_median_from_sorted_data(cell->value + b->start, 1,
+						      b->n);
+}
+
+static int add_sample(const struct cells *cells, struct cell *cell,
+		      const struct csv *csv)
 {
 	uint64_t boot, block, sample;
 	double value, overhead;
@@ -211,25 +290,23 @@ static int add_sample(struct cell *cell, const struct csv *csv)
 	    csv_f64(csv, OVERHEAD, &overhead) || csv_f64(csv, VALUE, &value))
 		return -EINVAL;
 
-	p = grow(cell->value, cell->n, &cell->room, sizeof(*cell->value));
+	b = cell->blocks ? &cell->block[cell->blocks - 1] : NULL;
+	if (!b || b->boot != boot || b->block != block) {
+		if (b && cells->medians) {
+			block_median(cell, b);
+			cell->held = 0;
+		}
+		b = cell_block(cell, boot, block);
+		if (!b)
+			return -ENOMEM;
+	}
+	p = grow(cell->value, cell->held, &cell->room, sizeof(*cell->value));
 	if (!p)
 		return out_of_memory();
 	cell->value = p;
-
-	b = cell->blocks ? &cell->block[cell->blocks - 1] : NULL;
-	if (!b || b->boot != boot || b->block != block) {
-		b = grow(cell->block, cell->blocks, &cell->block_room,
-			 sizeof(*b));
-		if (!b)
-			return out_of_memory();
-		cell->block = b;
-		b += cell->blocks++;
-		*b = (struct block){ .boot = boot,
-				     .block = block,
-				     .start = cell->n };
-	}
 	b->n++;
-	cell->value[cell->n++] = value;
+	cell->n++;
+	cell->value[cell->held++] = value;
 	cell->overhead += overhead;
 	return 0;
 }
@@ -260,12 +337,30 @@ static int close_cell(struct cell *cell)
 	cell->blocks = n;
 	free(cell->value);
 	cell->value = value;
-	for (b = cell->block; b < cell->block + n; b++) {
-		gsl_sort(value + b->start, 1, b->n);
-		b->median = gsl_stats_median_from_sorted_data(value + b->start,
-							      1, b->n);
-	}
+	for (b = cell->block; b < cell->block + n; b++)
+		block_median(cell, b);
 	return 0;
+}
+
+/* -EAGAIN: a block came in pieces, of which only the medians are left */
+static int close_medians(struct cell *cell)
+{
+	size_t i;
+
+	block_median(cell, &cell->block[cell->blocks - 1]);
+	free(cell->value);
+	cell->value = NULL;
+	cell->held = cell->room = 0;
+	qsort(cell->block, cell->blocks, sizeof(*cell->block), compare_blocks);
+	for (i = 1; i < cell->blocks; i++)
+		if (!compare_blocks(&cell->block[i - 1], &cell->block[i]))
+			return -EAGAIN;
+	return 0;
+}
+
+void cells_sort(struct cells *cells)
+{
+	qsort(cells->cell, cells->n, sizeof(*cells->cell), compare_cells);
 }
 
 static int read_samples(struct cells *cells, struct csv *csv)
@@ -275,9 +370,9 @@ static int read_samples(struct cells *cells, struct csv *csv)
 	int ret;
 
 	while ((ret = csv_next(csv)) > 0) {
-		ret = row_cell(cells, csv, &cell);
+		ret = cells_row(cells, csv, &cell);
 		if (!ret)
-			ret = add_sample(cell, csv);
+			ret = add_sample(cells, cell, csv);
 		if (ret)
 			return ret;
 	}
@@ -289,22 +384,22 @@ static int read_samples(struct cells *cells, struct csv *csv)
 	}
 
 	for (i = 0; i < cells->n; i++) {
-		ret = close_cell(&cells->cell[i]);
+		ret = cells->medians ? close_medians(&cells->cell[i]) :
+				       close_cell(&cells->cell[i]);
 		if (ret)
 			return ret;
 	}
-	qsort(cells->cell, cells->n, sizeof(*cells->cell), compare_cells);
+	cells_sort(cells);
 	return 0;
 }
 
-int cells_read(struct cells *cells, const struct run *run)
+static int cells_fill(struct cells *cells, const struct run *run)
 {
 	bool partial;
 	struct csv *csv;
 	char *path;
 	int ret;
 
-	memset(cells, 0, sizeof(*cells));
 	csv = malloc(sizeof(*csv));
 	path = run_rows_path(run, "samples.csv", &partial);
 	if (!csv || !path) {
@@ -321,9 +416,11 @@ int cells_read(struct cells *cells, const struct run *run)
 		say("%s: note: the run did not end; this is what it kept",
 		    path);
 
-	ret = csv_open(csv, path, partial, columns);
+	ret = csv_open_part(csv, path, partial, columns,
+			    run_rows_bytes(run, "samples.csv", partial));
 	if (ret)
 		goto out;
+	csv_repeat(csv, KEYS);
 	ret = read_samples(cells, csv);
 	csv_close(csv);
 	if (!ret)
@@ -334,6 +431,22 @@ out:
 	if (ret)
 		cells_free(cells);
 	return ret;
+}
+
+int cells_read(struct cells *cells, const struct run *run)
+{
+	memset(cells, 0, sizeof(*cells));
+	return cells_fill(cells, run);
+}
+
+int cells_read_medians(struct cells *cells, const struct run *run)
+{
+	int ret;
+
+	memset(cells, 0, sizeof(*cells));
+	cells->medians = true;
+	ret = cells_fill(cells, run);
+	return ret == -EAGAIN ? cells_read(cells, run) : ret;
 }
 
 void cells_free(struct cells *cells)

@@ -193,7 +193,8 @@ static int read_checks(struct outcomes *outcomes, const struct run *run)
 		ret = out_of_memory();
 		goto out;
 	}
-	ret = csv_open(csv, path, partial, columns);
+	ret = csv_open_part(csv, path, partial, columns,
+			    run_rows_bytes(run, "checks.csv", partial));
 	if (ret)
 		goto out;
 	while ((ret = csv_next(csv)) > 0) {

@@ -49,7 +49,9 @@ static void print_cell(const struct rows *rows, const struct row *best)
 	       format_estimate(&best->est, best->key[UNIT], text, sizeof(text)),
 	       *best->flags ? " " FLAG_MARK : "");
 	print_others(rows, best, "equal", "<br>not told apart: ");
-	print_others(rows, best, "undecided", "<br>too few blocks to tell: ");
+	print_others(rows, best, "undecided",
+		     best->boots > 1 ? "<br>too few boots to tell: " :
+				       "<br>too few blocks to tell: ");
 	for (row = rows->row; row < rows->row + rows->n; row++) {
 		if (!same_field(row, best))
 			continue;

@@ -5,7 +5,8 @@
  *
  *	total(k) = setup + first + (k - 1) warm + teardown
  *
- * From that, block by block so that the sides of a comparison are paired: the
+ * From that, block by block so that the sides of a comparison are paired (and,
+ * of several boots, reduced to a figure per boot before anything else): the
  * k at which a mapping beats the copy, and whether the end-to-end measurement
  * agrees with the phases (breakeven.csv); what a use costs at a given k, and
  * who is cheapest (cost.csv).
@@ -254,22 +255,22 @@ static int estimate_breakeven(const struct config *map,
 			      const struct config *copy, enum destination to,
 			      struct estimate *k)
 {
+	struct replicates r;
 	struct pass pass;
-	size_t i, j = 0, n = 0;
-	double *v;
+	size_t i, j = 0;
 
-	v = calloc(map->n + 1, sizeof(*v));
-	if (!v)
-		return out_of_memory();
+	if (replicates_init(&r, map->n))
+		return -ENOMEM;
 	for (i = 0; i < map->n; i++) {
 		j = seek_block(copy->id, j, copy->n, map->id[i]);
 		if (j == copy->n || compare_blocks(copy->id[j], map->id[i]))
 			continue;
 		pass = paid(copy, j, to);
-		v[n++] = pass_breakeven(&map->pass[i], &pass);
+		replicates_add(&r, map->id[i]->boot,
+			       pass_breakeven(&map->pass[i], &pass));
 	}
-	*k = estimate_median(v, n);
-	free(v);
+	*k = replicates_estimate(&r);
+	replicates_free(&r);
 	return 0;
 }
 
@@ -289,17 +290,18 @@ static unsigned long e2e_uses(const char *metric)
 static int print_e2e(FILE *f, const struct config *map, const struct cell *e2e,
 		     unsigned long k)
 {
-	struct estimate predicted, measured, ratio;
-	size_t i, j = 0, n = 0, room = map->n + 1;
+	struct replicates predicted = {}, measured = {}, ratio = {};
+	struct estimate est;
 	const struct block *b;
-	double *v, *p, *m, *r;
+	size_t i, j = 0;
+	double p;
+	int ret;
 
-	v = calloc(3 * room, sizeof(*v));
-	if (!v)
-		return out_of_memory();
-	p = v;
-	m = v + room;
-	r = v + 2 * room;
+	ret = replicates_init(&predicted, map->n)	 ?:
+		      replicates_init(&measured, map->n) ?:
+		      replicates_init(&ratio, map->n);
+	if (ret)
+		goto free;
 	for (i = 0; i < map->n; i++) {
 		while (j < e2e->blocks &&
 		       compare_blocks(&e2e->block[j], map->id[i]) < 0)
@@ -309,22 +311,23 @@ static int print_e2e(FILE *f, const struct config *map, const struct cell *e2e,
 			break;
 		if (compare_blocks(b, map->id[i]) || !(b->median > 0))
 			continue;
-		p[n] = pass_per_use(&map->pass[i], k);
-		m[n] = b->median;
-		r[n] = p[n] / m[n];
-		n++;
+		p = pass_per_use(&map->pass[i], k);
+		replicates_add(&predicted, b->boot, p);
+		replicates_add(&measured, b->boot, b->median);
+		replicates_add(&ratio, b->boot, p / b->median);
 	}
-	predicted = estimate_median(p, n);
-	measured = estimate_median(m, n);
-	ratio = estimate_median(r, n);
 	fprintf(f, ",%lu", k);
-	print_figure(f, predicted.median);
-	print_figure(f, measured.median);
-	print_figure(f, ratio.median);
-	print_figure(f, ratio.low);
-	print_figure(f, ratio.high);
-	free(v);
-	return 0;
+	print_figure(f, replicates_estimate(&predicted).median);
+	print_figure(f, replicates_estimate(&measured).median);
+	est = replicates_estimate(&ratio);
+	print_figure(f, est.median);
+	print_figure(f, est.low);
+	print_figure(f, est.high);
+free:
+	replicates_free(&predicted);
+	replicates_free(&measured);
+	replicates_free(&ratio);
+	return ret;
 }
 
 static void print_mapping(FILE *f, const struct config *map,
@@ -368,11 +371,11 @@ static int print_breakeven(FILE *f, const struct configs *configs,
 		any = true;
 		print_mapping(f, map, copy, &k);
 		ret = print_e2e(f, map, c, uses);
-		fprintf(f, ",%s\n", destination_name[to]);
+		fprintf(f, ",%s,%zu\n", destination_name[to], k.boots);
 	}
 	if (!ret && !any) {
 		print_mapping(f, map, copy, &k);
-		fprintf(f, ",,,,,,,%s\n", destination_name[to]);
+		fprintf(f, ",,,,,,,%s,%zu\n", destination_name[to], k.boots);
 	}
 	return ret;
 }
@@ -387,7 +390,7 @@ static int write_breakeven(const struct configs *configs, const struct run *run)
 	if (ret)
 		return ret;
 	fputs("size_bytes,provider,method,backing,base_method,base_backing,unit,blocks,"
-	      "k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high,destination\n",
+	      "k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high,destination,boots\n",
 	      out.f);
 	for (map = configs->config; map < configs->config + configs->n; map++) {
 		if (is_copy(map) || is_baseline(key(map, METHOD)))
@@ -420,19 +423,19 @@ static const char *standing(const struct config *config)
 static int estimate_cost(const struct config *config, double uses,
 			 enum destination to, struct estimate *cost)
 {
+	struct replicates r;
 	struct pass pass;
-	double *v;
 	size_t i;
 
-	v = calloc(config->n + 1, sizeof(*v));
-	if (!v)
-		return out_of_memory();
+	if (replicates_init(&r, config->n))
+		return -ENOMEM;
 	for (i = 0; i < config->n; i++) {
 		pass = paid(config, i, to);
-		v[i] = pass_per_use(&pass, uses);
+		replicates_add(&r, config->id[i]->boot,
+			       pass_per_use(&pass, uses));
 	}
-	*cost = estimate_median(v, config->n);
-	free(v);
+	*cost = replicates_estimate(&r);
+	replicates_free(&r);
 	return 0;
 }
 
@@ -441,23 +444,23 @@ static int estimate_ratio(const struct config *config,
 			  enum destination to, struct estimate *ratio)
 {
 	struct pass ours, theirs;
-	size_t i, j = 0, n = 0;
-	double *v;
+	struct replicates r;
+	size_t i, j = 0;
 
-	v = calloc(config->n + 1, sizeof(*v));
-	if (!v)
-		return out_of_memory();
+	if (replicates_init(&r, config->n))
+		return -ENOMEM;
 	for (i = 0; best && i < config->n; i++) {
 		j = seek_block(best->id, j, best->n, config->id[i]);
 		if (j == best->n || compare_blocks(best->id[j], config->id[i]))
 			continue;
 		ours = paid(config, i, to);
 		theirs = paid(best, j, to);
-		v[n++] =
-			pass_per_use(&ours, uses) / pass_per_use(&theirs, uses);
+		replicates_add(&r, config->id[i]->boot,
+			       pass_per_use(&ours, uses) /
+				       pass_per_use(&theirs, uses));
 	}
-	*ratio = estimate_median(v, n);
-	free(v);
+	*ratio = replicates_estimate(&r);
+	replicates_free(&r);
 	return 0;
 }
 
@@ -476,14 +479,15 @@ static const char *verdict(const struct config *config,
 
 /* What is doubtful about any of the phases */
 static void print_flags(FILE *f, const struct cells *cells,
-			const struct config *config, bool incomplete)
+			const struct config *config,
+			const struct estimate *cost, bool incomplete)
 {
-	struct cell all = { .blocks = config->n };
+	uint64_t flags = 0;
 	unsigned int p;
 
 	for (p = 0; p < PASS_PHASES; p++)
-		all.flags |= config->phase[p]->flags;
-	flags_print(f, cells, &all, 0, incomplete);
+		flags |= config->phase[p]->flags;
+	flags_print(f, cells, flags, cost, 0, incomplete);
 }
 
 /* One size, number of uses and destination: the competitors from first to end */
@@ -521,8 +525,8 @@ static int print_cost(FILE *f, const struct cells *cells, const struct run *run,
 		print_figure(f, ratio.low);
 		print_figure(f, ratio.high);
 		fprintf(f, ",%s,", verdict(c, best, &ratio));
-		print_flags(f, cells, c, !run->complete);
-		fprintf(f, ",%s\n", destination_name[to]);
+		print_flags(f, cells, c, &cost, !run->complete);
+		fprintf(f, ",%s,%zu\n", destination_name[to], cost.boots);
 	}
 	return 0;
 }
@@ -539,7 +543,7 @@ static int write_cost(const struct configs *configs, const struct cells *cells,
 	if (ret)
 		return ret;
 	fputs("size_bytes,provider,method,backing,cache,threads,uses,unit,blocks,"
-	      "cost,cost_low,cost_high,ratio,ratio_low,ratio_high,verdict,flags,destination\n",
+	      "cost,cost_low,cost_high,ratio,ratio_low,ratio_high,verdict,flags,destination,boots\n",
 	      out.f);
 	for (first = configs->config; first < all; first = end) {
 		for (end = first + 1; end < all && !compare_fields(first, end);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static int next_line(struct csv *csv, char **line)
 {
 	char *text, *newline;
 	ssize_t got;
+	size_t want;
 
 	for (;;) {
 		text = csv->buf + csv->start;
@@ -38,14 +40,24 @@ static int next_line(struct csv *csv, char **line)
 		memmove(csv->buf, text, csv->end - csv->start);
 		csv->end -= csv->start;
 		csv->start = 0;
-		got = read(csv->fd, csv->buf + csv->end,
-			   sizeof(csv->buf) - csv->end);
+		want = sizeof(csv->buf) - csv->end;
+		if (want > csv->left)
+			want = csv->left;
+		got = read(csv->fd, csv->buf + csv->end, want);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0) {
 			say("%s: %s", csv->path, strerror(errno));
 			return -errno;
 		}
+		if (!got && want && csv->left != UINT64_MAX) {
+			csv->line++;
+			return malformed(
+				csv,
+				"shorter than env.json says: the file was cut short");
+		}
+		if (csv->left != UINT64_MAX)
+			csv->left -= got;
 		csv->eof = !got;
 		csv->end += got;
 	}
@@ -73,10 +85,9 @@ static int next_line(struct csv *csv, char **line)
 	return 1;
 }
 
-/* Fields of a line, in place; more than there is room for: CSV_COLUMNS + 1 */
-static unsigned int split(struct csv *csv, char *line)
+/* Fields from n on, in place; more than there is room for: CSV_COLUMNS + 1 */
+static unsigned int split(struct csv *csv, unsigned int n, char *line)
 {
-	unsigned int n = 0;
 	char *comma;
 
 	for (; n < CSV_COLUMNS; line = comma + 1) {
@@ -91,6 +102,7 @@ static unsigned int split(struct csv *csv, char *line)
 
 static int read_header(struct csv *csv)
 {
+	const char *name;
 	unsigned int i, j;
 	char *line;
 	int ret;
@@ -102,16 +114,19 @@ static int read_header(struct csv *csv)
 		csv->line = 1;
 		return malformed(csv, "empty: expected a header line");
 	}
-	csv->columns = split(csv, line);
+	csv->columns = split(csv, 0, line);
 	if (csv->columns > CSV_COLUMNS)
 		return malformed(csv, "too many columns");
 
+	csv->field[CSV_COLUMNS] = "";
 	for (i = 0; csv->want[i]; i++) {
-		for (j = 0;
-		     j < csv->columns && strcmp(csv->field[j], csv->want[i]);
+		name = csv->want[i] + (*csv->want[i] == '?');
+		for (j = 0; j < csv->columns && strcmp(csv->field[j], name);
 		     j++)
 			;
-		if (j == csv->columns) {
+		if (j == csv->columns && name != csv->want[i]) {
+			j = CSV_COLUMNS;
+		} else if (j == csv->columns) {
 			say("%s:%lu: no column '%s' in the header", csv->path,
 			    csv->line, csv->want[i]);
 			return -EINVAL;
@@ -124,6 +139,12 @@ static int read_header(struct csv *csv)
 int csv_open(struct csv *csv, const char *path, bool partial,
 	     const char *const *want)
 {
+	return csv_open_part(csv, path, partial, want, UINT64_MAX);
+}
+
+int csv_open_part(struct csv *csv, const char *path, bool partial,
+		  const char *const *want, uint64_t bytes)
+{
 	struct stat st;
 	int ret;
 
@@ -131,6 +152,7 @@ int csv_open(struct csv *csv, const char *path, bool partial,
 	csv->fd = -1;
 	csv->partial = partial;
 	csv->want = want;
+	csv->left = bytes;
 	csv->path = strdup(path);
 	if (!csv->path)
 		return out_of_memory();
@@ -165,6 +187,36 @@ void csv_close(struct csv *csv)
 	csv->path = NULL;
 }
 
+void csv_repeat(struct csv *csv, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (csv->col[i] >= csv->repeat)
+			csv->repeat = csv->col[i] + 1;
+	if (csv->repeat >= csv->columns) /* nothing behind them */
+		csv->repeat = 0;
+}
+
+/* The leading fields stay where they are until a row has others */
+static void keep_prefix(struct csv *csv)
+{
+	char *line = csv->field[0];
+	unsigned int i;
+
+	csv->prefix_len = csv->field[csv->repeat] - line;
+	if (csv->prefix_len > CSV_PREFIX_MAX) {
+		csv->prefix_len = 0;
+		return;
+	}
+	memcpy(csv->prefix, line, csv->prefix_len);
+	memcpy(csv->prefix_split, line, csv->prefix_len);
+	for (i = 0; i < csv->repeat; i++) {
+		csv->prefix[csv->field[i + 1] - line - 1] = ',';
+		csv->field[i] = csv->prefix_split + (csv->field[i] - line);
+	}
+}
+
 int csv_next(struct csv *csv)
 {
 	unsigned int n;
@@ -174,9 +226,13 @@ int csv_next(struct csv *csv)
 	ret = next_line(csv, &line);
 	if (ret <= 0)
 		return ret;
+	csv->repeated = csv->prefix_len &&
+			!strncmp(line, csv->prefix, csv->prefix_len);
+	if (csv->repeated)
+		line += csv->prefix_len;
 	if (strchr(line, '"'))
 		return malformed(csv, "quotes are not part of this format");
-	n = split(csv, line);
+	n = split(csv, csv->repeated ? csv->repeat : 0, line);
 	if (n != csv->columns) {
 		say("%s:%lu: expected %u fields, as the header has, got %s%u",
 		    csv->path, csv->line, csv->columns,
@@ -184,6 +240,8 @@ int csv_next(struct csv *csv)
 		    n > CSV_COLUMNS ? CSV_COLUMNS : n);
 		return -EINVAL;
 	}
+	if (csv->repeat && !csv->repeated)
+		keep_prefix(csv);
 	return 1;
 }
 
@@ -209,16 +267,61 @@ int csv_u64(const struct csv *csv, unsigned int want, uint64_t *value)
 	return 0;
 }
 
-int csv_f64(const struct csv *csv, unsigned int want, double *value)
+/*
+ * An integer of at most 53 bits and a power of ten up to 10^22 are doubles both,
+ * so one operation on them rounds correctly (Clinger 1990). That is every figure
+ * that is written with up to 15 digits; any other text is strtod()'s.
+ */
+static bool parse_short(const char *text, double *value)
 {
-	const char *text = csv_str(csv, want);
+	static const double power[] = {
+		1e0,  1e1,  1e2,  1e3,	1e4,  1e5,  1e6,  1e7,
+		1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+		1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+	};
+	bool minus = *text == '-', point = false;
+	const char *p = text + minus;
+	int digits = 0, scale = 0;
+	uint64_t m = 0;
+
+	for (; digits < 19; p++) {
+		if (*p >= '0' && *p <= '9') {
+			m = 10 * m + (*p - '0');
+			digits++;
+			scale -= point;
+		} else if (*p == '.' && !point) {
+			point = true;
+		} else {
+			break;
+		}
+	}
+	/* An extended precision would round twice */
+	if (FLT_EVAL_METHOD || *p || !digits || m > 1ULL << 53)
+		return false;
+	*value = m / power[-scale];
+	if (minus)
+		*value = -*value;
+	return true;
+}
+
+int parse_f64(const char *text, double *value)
+{
 	char *end;
 
+	if (parse_short(text, value))
+		return 0;
 	/* strtod() alone would take "nan", "0x1p3" and leading blanks */
 	*value = strtod(text, &end);
 	if (end == text || *end ||
 	    strspn(text, "0123456789.eE+-") != (size_t)(end - text) ||
 	    !isfinite(*value))
+		return -EINVAL;
+	return 0;
+}
+
+int csv_f64(const struct csv *csv, unsigned int want, double *value)
+{
+	if (parse_f64(csv_str(csv, want), value))
 		return csv_error(csv, want, "a finite number");
 	return 0;
 }

@@ -7,12 +7,12 @@
 
 #include "k2u-stat.h"
 
-enum what { TABLE, GET, CAPTION, WARNINGS, METHODS };
+enum what { TABLE, GET, CAPTION, WARNINGS, METHODS, AGAINST };
 
 struct args {
 	const char *dir;
 	enum what what;
-	const char *path;
+	const char *path; /* in env.json; or the other run */
 };
 
 /* Objects are flattened to dotted names; lists have outputs of their own */
@@ -157,7 +157,47 @@ static void print_methods(const struct run *run)
 	}
 }
 
-enum { OPT_GET = 256, OPT_CAPTION, OPT_WARNINGS, OPT_METHODS };
+static void print_value(const char *text)
+{
+	if (*text)
+		print_text(text, true);
+	else
+		printf("–"); /* not there, or not recorded */
+	printf(" |");
+}
+
+static int print_against(const struct run *run, const char *dir)
+{
+	struct env_changes changes = {};
+	const struct env_change *c;
+	struct run base;
+	int ret;
+
+	ret = run_open(&base, dir);
+	if (ret)
+		return ret;
+	ret = env_diff(base.env, run->env, &changes);
+	if (!ret && changes.n)
+		puts("| what | before | after |\n|---|---|---|");
+	for (c = changes.change; !ret && c < changes.change + changes.n; c++) {
+		printf("| ");
+		print_text(*c->title ? c->title : "environment", true);
+		if (*c->key) {
+			putchar(' ');
+			print_text(c->key, true);
+		}
+		printf(" | ");
+		print_value(c->old);
+		putchar(' ');
+		print_value(c->now);
+		putchar('\n');
+	}
+	env_changes_free(&changes);
+	run_close(&base);
+	return ret;
+}
+
+enum { OPT_GET = 256, OPT_CAPTION, OPT_WARNINGS, OPT_METHODS, OPT_AGAINST };
 
 static error_t parse(int opt, char *arg, struct argp_state *state)
 {
@@ -177,6 +217,10 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 	case OPT_METHODS:
 		args->what = METHODS;
 		return 0;
+	case OPT_AGAINST:
+		args->what = AGAINST;
+		args->path = arg;
+		return 0;
 	case ARGP_KEY_ARG:
 	case ARGP_KEY_END:
 		return parse_run(arg, state, &args->dir);
@@ -195,6 +239,8 @@ int cmd_env(int argc, char **argv)
 		  "What changed or never settled", 0 },
 		{ "methods", OPT_METHODS, NULL, 0,
 		  "What was available, and why not", 0 },
+		{ "against", OPT_AGAINST, "RUN", 0,
+		  "What differs from the environment of that one", 0 },
 		{}
 	};
 	static const struct argp argp = {
@@ -227,6 +273,9 @@ int cmd_env(int argc, char **argv)
 		break;
 	case METHODS:
 		print_methods(&run);
+		break;
+	case AGAINST:
+		ret = print_against(&run, args.path);
 		break;
 	}
 	run_close(&run);

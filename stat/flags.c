@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What checks.csv says about a cell, and what the cell says about itself. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,7 +111,8 @@ int flags_read(struct cells *cells, const struct run *run)
 		ret = 0;
 		goto out;
 	}
-	ret = csv_open(csv, path, partial, columns);
+	ret = csv_open_part(csv, path, partial, columns,
+			    run_rows_bytes(run, "checks.csv", partial));
 	if (ret)
 		goto out;
 	ret = read_checks(cells, csv);
@@ -121,19 +123,19 @@ out:
 	return ret;
 }
 
-void flags_print(FILE *f, const struct cells *cells, const struct cell *cell,
-		 double overhead_pct, bool incomplete)
+void flags_print(FILE *f, const struct cells *cells, uint64_t flags,
+		 const struct estimate *est, double overhead_pct,
+		 bool incomplete)
 {
 	const char *sep = "";
 	unsigned int i;
-	double level;
 
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (cell->flags & 1ULL << (2 * i)) {
+		if (flags & 1ULL << (2 * i)) {
 			fprintf(f, "%s%s", sep, names[i].failed);
 			sep = ";";
 		}
-		if (cell->flags & 1ULL << (2 * i + 1)) {
+		if (flags & 1ULL << (2 * i + 1)) {
 			fprintf(f, "%s%s-unavailable", sep, names[i].check);
 			sep = ";";
 		}
@@ -146,10 +148,32 @@ void flags_print(FILE *f, const struct cells *cells, const struct cell *cell,
 		fprintf(f, "%soverhead>1%%", sep);
 		sep = ";";
 	}
-	if (!median_interval_rank(cell->blocks, &level)) {
-		fprintf(f, "%sfew-blocks", sep);
+	if (isnan(est->level)) {
+		fprintf(f, "%sfew-%s", sep,
+			est->boots > 1 ? "boots" : "blocks");
 		sep = ";";
 	}
 	if (incomplete)
 		fprintf(f, "%sincomplete", sep);
+}
+
+bool cell_is_wrong(const char *flags)
+{
+	static const char *const wrong[] = {
+		"contents-failed",    "kernel-hash-failed",
+		"consumed-failed",    "faults-disagree",
+		"faults-unexpected",  "faults-module-disagree",
+		"other-check-failed",
+	};
+	unsigned int i;
+	size_t len;
+
+	for (; *flags; flags += len + (flags[len] == ';')) {
+		len = strcspn(flags, ";");
+		for (i = 0; i < ARRAY_SIZE(wrong); i++)
+			if (strlen(wrong[i]) == len &&
+			    !strncmp(wrong[i], flags, len))
+				return true;
+	}
+	return false;
 }

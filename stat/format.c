@@ -59,6 +59,20 @@ static const struct scale scales[] = {
 	{ "insn", 1e4, 1e-3, "k insn" },
 };
 
+double scale_unit(double value, const char **unit)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(scales); i++) {
+		if (!strcmp(scales[i].unit, *unit) &&
+		    fabs(value) >= scales[i].from) {
+			*unit = scales[i].shown;
+			return scales[i].factor;
+		}
+	}
+	return 1;
+}
+
 /*
  * Decimals that show two digits of the interval's width, but at least three
  * and at most five digits of the value.
@@ -81,23 +95,15 @@ static int decimals(double value, double width)
 const char *format_estimate(const struct estimate *est, const char *unit,
 			    char *buf, size_t size)
 {
-	double factor = 1, median, low, high;
+	double factor, median, low, high;
 	bool whole;
-	unsigned int i;
 	int d;
 
 	if (isnan(est->median)) {
 		snprintf(buf, size, "%s", "–");
 		return buf;
 	}
-	for (i = 0; i < ARRAY_SIZE(scales); i++) {
-		if (!strcmp(scales[i].unit, unit) &&
-		    fabs(est->median) >= scales[i].from) {
-			factor = scales[i].factor;
-			unit = scales[i].shown;
-			break;
-		}
-	}
+	factor = scale_unit(est->median, &unit);
 	whole = !strcmp(unit, "faults") || !strcmp(unit, "uses");
 	if (!strcmp(unit, "uses") || !strcmp(unit, "ratio"))
 		unit = "";

@@ -13,10 +13,15 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *doc;
 } commands[] = {
+	{ "boots", cmd_boots, "the boots that a run has" },
 	{ "checks", cmd_checks, "how the checks of a run came out" },
 	{ "choose", cmd_choose, "which method costs least, by size and uses" },
+	{ "compare", cmd_compare, "what is slower or faster than before" },
 	{ "env", cmd_env, "what a run was measured on" },
 	{ "hyperfine", cmd_hyperfine, "whole-command cost" },
+	{ "join", cmd_join, "a boot's rows into its run" },
+	{ "list", cmd_list, "a line per run" },
+	{ "matrix", cmd_matrix, "a campaign, kernel against kernel" },
 	{ "series", cmd_series, "chosen cells for gnuplot" },
 	{ "summarize", cmd_summarize, "samples to medians and intervals" },
 	{ "table", cmd_table, "chosen cells for people" },
@@ -74,7 +79,7 @@ static char *help(int key, const char *text, void *input)
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(f, "  %-12s%s\n", commands[i].name, commands[i].doc);
 	fputs("\n'k2u-stat SUBCOMMAND --help' says more. Exit status: 0, 1 if an input could not "
-	      "be used or an output not written, 2 if the call is wrong.",
+	      "be used or an output not written, 2 if the call is wrong; compare has its own.",
 	      f);
 	fclose(f);
 	return out;
@@ -106,5 +111,6 @@ int main(int argc, char **argv)
 		say("standard output: %s", strerror(errno ?: EIO));
 		return EXIT_FAILURE;
 	}
-	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
+	/* -errno, or an exit status of the subcommand's own */
+	return ret < 0 ? EXIT_FAILURE : ret;
 }

@@ -5,6 +5,7 @@
 #include <gsl/gsl_statistics.h>
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "k2u-stat.h"
 
@@ -54,6 +55,62 @@ struct estimate estimate_median(double *v, size_t n)
 		est.high = v[n - rank];
 	}
 	return est;
+}
+
+int replicates_init(struct replicates *r, size_t room)
+{
+	r->n = 0;
+	r->v = calloc(room + 1, sizeof(*r->v));
+	r->boot = calloc(room + 1, sizeof(*r->boot));
+	if (r->v && r->boot)
+		return 0;
+	replicates_free(r);
+	return out_of_memory();
+}
+
+void replicates_add(struct replicates *r, uint64_t boot, double v)
+{
+	r->boot[r->n] = boot;
+	r->v[r->n++] = v;
+}
+
+void replicates_reduce(struct replicates *r)
+{
+	size_t i, end, boots = 0;
+
+	for (i = 0; i < r->n; i = end) {
+		for (end = i + 1; end < r->n && r->boot[end] == r->boot[i];
+		     end++)
+			;
+		gsl_sort(r->v + i, 1, end - i);
+		r->boot[boots] = r->boot[i];
+		r->v[boots++] =
+			gsl_stats_median_from_sorted_data(r->v + i, 1, end - i);
+	}
+	r->n = boots;
+}
+
+struct estimate replicates_estimate(struct replicates *r)
+{
+	size_t blocks = r->n, boots = 0, i;
+	struct estimate est;
+
+	for (i = 0; i < r->n; i++)
+		boots += !i || r->boot[i] != r->boot[i - 1];
+	if (boots > 1)
+		replicates_reduce(r);
+	est = estimate_median(r->v, r->n);
+	est.n = blocks;
+	est.boots = boots;
+	return est;
+}
+
+void replicates_free(struct replicates *r)
+{
+	free(r->v);
+	free(r->boot);
+	r->v = NULL;
+	r->boot = NULL;
 }
 
 double percentile(const double *sorted, size_t n, unsigned int which)

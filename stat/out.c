@@ -87,6 +87,20 @@ void out_abort(struct out *out)
 	memset(out, 0, sizeof(*out));
 }
 
+void print_exact(FILE *f, double v)
+{
+	static const int digits[] = { 10, 15, 16, 17 };
+	char text[32];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(digits); i++) {
+		snprintf(text, sizeof(text), "%.*g", digits[i], v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	fputs(text, f);
+}
+
 void print_figure(FILE *f, double v)
 {
 	if (isnan(v))

@@ -33,12 +33,12 @@ static const struct cell *find_anon(const struct cells *cells,
 static int print_parity(FILE *f, const struct cell *map,
 			const struct cell *anon)
 {
-	double *v = calloc(map->blocks + 1, sizeof(*v));
 	struct estimate ratio;
-	size_t i, j = 0, n = 0;
+	struct replicates r;
+	size_t i, j = 0;
 
-	if (!v)
-		return out_of_memory();
+	if (replicates_init(&r, map->blocks))
+		return -ENOMEM;
 	for (i = 0; i < map->blocks; i++) {
 		while (j < anon->blocks &&
 		       compare_blocks(&anon->block[j], &map->block[i]) < 0)
@@ -46,17 +46,19 @@ static int print_parity(FILE *f, const struct cell *map,
 		if (j < anon->blocks &&
 		    !compare_blocks(&anon->block[j], &map->block[i]) &&
 		    anon->block[j].median > 0)
-			v[n++] = map->block[i].median / anon->block[j].median;
+			replicates_add(&r, map->block[i].boot,
+				       map->block[i].median /
+					       anon->block[j].median);
 	}
-	ratio = estimate_median(v, n);
-	free(v);
+	ratio = replicates_estimate(&r);
+	replicates_free(&r);
 	fprintf(f, "%s,%s,%s,%s,%s,%s,%zu", map->key[SIZE], map->key[PROVIDER],
 		map->key[METHOD], map->key[BACKING], map->key[CACHE],
-		map->key[THREADS], n);
+		map->key[THREADS], ratio.n);
 	print_figure(f, ratio.median);
 	print_figure(f, ratio.low);
 	print_figure(f, ratio.high);
-	fputc('\n', f);
+	fprintf(f, ",%zu\n", ratio.boots);
 	return 0;
 }
 
@@ -70,7 +72,7 @@ int write_parity(const struct cells *cells, const struct run *run)
 	if (ret)
 		return ret;
 	fputs("size_bytes,provider,method,backing,cache,threads,blocks,"
-	      "ratio,ratio_low,ratio_high\n",
+	      "ratio,ratio_low,ratio_high,boots\n",
 	      out.f);
 	for (c = cells->cell; c < cells->cell + cells->n; c++) {
 		if (!is_reuse(c) || is_baseline(c->key[METHOD]) ||

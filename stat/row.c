@@ -108,7 +108,7 @@ int list_find(const char *list, const char *value)
 	}
 }
 
-static bool selected(const struct selection *sel, const char *const key[KEYS])
+bool selection_matches(const struct selection *sel, const char *const *key)
 {
 	int i;
 
@@ -128,7 +128,7 @@ static int add_row(struct rows *rows, const struct selection *sel,
 	int i;
 
 	*row = NULL;
-	if (!selected(sel, key))
+	if (!selection_matches(sel, key))
 		return 0;
 	r = grow(rows->row, rows->n, &rows->room, sizeof(*r));
 	if (!r)
@@ -152,6 +152,13 @@ static int add_row(struct rows *rows, const struct selection *sel,
 	return 0;
 }
 
+/* Made before runs had several boots: of one */
+static int set_boots(struct row *row, const struct csv *csv, unsigned int want)
+{
+	row->boots = 1;
+	return *csv_str(csv, want) ? csv_u64(csv, want, &row->boots) : 0;
+}
+
 static int set_text(char **text, const char *value)
 {
 	*text = strdup(value);
@@ -161,7 +168,17 @@ static int set_text(char **text, const char *value)
 static int summary_row(struct rows *rows, const struct selection *sel,
 		       const struct csv *csv)
 {
-	enum { BLOCKS = KEYS, SAMPLES, MEDIAN, LOW, HIGH, LEVEL, FLAGS, PCT };
+	enum {
+		BOOTS = KEYS,
+		BLOCKS,
+		SAMPLES,
+		MEDIAN,
+		LOW,
+		HIGH,
+		LEVEL,
+		FLAGS,
+		PCT
+	};
 	const char *key[KEYS];
 	struct row *row;
 	uint64_t size;
@@ -173,7 +190,8 @@ static int summary_row(struct rows *rows, const struct selection *sel,
 	if (ret || !row)
 		return ret;
 	row->size = size;
-	ret = csv_u64(csv, BLOCKS, &row->blocks)		   ?:
+	ret = csv_u64(csv, BOOTS, &row->boots)			   ?:
+		      csv_u64(csv, BLOCKS, &row->blocks)	   ?:
 		      csv_u64(csv, SAMPLES, &row->samples)	   ?:
 		      csv_f64(csv, MEDIAN, &row->est.median)	   ?:
 		      csv_f64_or_none(csv, LOW, &row->est.low)	   ?:
@@ -193,7 +211,7 @@ static int cost_row(struct rows *rows, const struct selection *sel,
 		C_SIZE, C_PROVIDER, C_METHOD, C_BACKING, C_CACHE,
 		C_THREADS, C_USES, C_UNIT, C_BLOCKS, C_COST, C_LOW, C_HIGH,
 		C_RATIO, C_RATIO_LOW, C_RATIO_HIGH, C_VERDICT, C_FLAGS,
-		C_DESTINATION
+		C_DESTINATION, C_BOOTS
 	};
 	/* clang-format on */
 	char metric[64];
@@ -226,7 +244,8 @@ static int cost_row(struct rows *rows, const struct selection *sel,
 	row->size = size;
 	row->uses = uses;
 	row->est.level = NAN;
-	return csv_u64(csv, C_BLOCKS, &row->blocks)			    ?:
+	return set_boots(row, csv, C_BOOTS)				    ?:
+		       csv_u64(csv, C_BLOCKS, &row->blocks)		    ?:
 		       csv_f64_or_none(csv, C_COST, &row->est.median)	    ?:
 		       csv_f64_or_none(csv, C_LOW, &row->est.low)	    ?:
 		       csv_f64_or_none(csv, C_HIGH, &row->est.high)	    ?:
@@ -244,7 +263,7 @@ static int breakeven_row(struct rows *rows, const struct selection *sel,
 	enum {
 		B_SIZE, B_PROVIDER, B_METHOD, B_BACKING, B_BLOCKS, B_K,
 		B_K_LOW, B_K_HIGH, B_E2E, B_RATIO, B_RATIO_LOW,
-		B_RATIO_HIGH, B_DESTINATION
+		B_RATIO_HIGH, B_DESTINATION, B_BOOTS
 	};
 	/* clang-format on */
 	char metric[64] = "k";
@@ -278,7 +297,8 @@ static int breakeven_row(struct rows *rows, const struct selection *sel,
 		return ret;
 	if (row) {
 		row->size = size;
-		ret = csv_u64(csv, B_BLOCKS, &row->blocks)		     ?:
+		ret = set_boots(row, csv, B_BOOTS)			     ?:
+			      csv_u64(csv, B_BLOCKS, &row->blocks)	     ?:
 			      csv_f64_or_none(csv, B_K, &row->est.median)    ?:
 			      csv_f64_or_none(csv, B_K_LOW, &row->est.low)   ?:
 			      csv_f64_or_none(csv, B_K_HIGH, &row->est.high) ?:
@@ -295,7 +315,8 @@ ratio:
 	if (ret || !row)
 		return ret;
 	row->size = size;
-	return csv_u64(csv, B_BLOCKS, &row->blocks)			  ?:
+	return set_boots(row, csv, B_BOOTS)				  ?:
+		       csv_u64(csv, B_BLOCKS, &row->blocks)		  ?:
 		       csv_f64_or_none(csv, B_RATIO, &row->est.median)	  ?:
 		       csv_f64_or_none(csv, B_RATIO_LOW, &row->est.low)	  ?:
 		       csv_f64_or_none(csv, B_RATIO_HIGH, &row->est.high) ?:
@@ -308,7 +329,7 @@ static int parity_row(struct rows *rows, const struct selection *sel,
 	/* clang-format off */
 	enum {
 		P_SIZE, P_PROVIDER, P_METHOD, P_BACKING, P_CACHE, P_THREADS,
-		P_BLOCKS, P_RATIO, P_LOW, P_HIGH
+		P_BLOCKS, P_RATIO, P_LOW, P_HIGH, P_BOOTS
 	};
 	/* clang-format on */
 	const char *const key[KEYS] = {
@@ -331,7 +352,8 @@ static int parity_row(struct rows *rows, const struct selection *sel,
 	if (ret || !row)
 		return ret;
 	row->size = size;
-	return csv_u64(csv, P_BLOCKS, &row->blocks)		       ?:
+	return set_boots(row, csv, P_BOOTS)			       ?:
+		       csv_u64(csv, P_BLOCKS, &row->blocks)	       ?:
 		       csv_f64_or_none(csv, P_RATIO, &row->est.median) ?:
 		       csv_f64_or_none(csv, P_LOW, &row->est.low)      ?:
 		       csv_f64_or_none(csv, P_HIGH, &row->est.high)    ?:
@@ -343,33 +365,34 @@ static const struct source {
 	const char *file;
 	int (*row)(struct rows *rows, const struct selection *sel,
 		   const struct csv *csv);
-	const char *const columns[24];
+	const char *const columns[25];
 } sources[] = {
 	{ "cost",
 	  "cost.csv",
 	  cost_row,
 	  { "size_bytes", "provider", "method", "backing", "cache", "threads",
 	    "uses", "unit", "blocks", "cost", "cost_low", "cost_high", "ratio",
-	    "ratio_low", "ratio_high", "verdict", "flags", "destination" } },
+	    "ratio_low", "ratio_high", "verdict", "flags", "destination",
+	    "?boots" } },
 	{ "breakeven",
 	  "breakeven.csv",
 	  breakeven_row,
 	  { "size_bytes", "provider", "method", "backing", "blocks", "k_median",
 	    "k_low", "k_high", "e2e_k", "ratio", "ratio_low", "ratio_high",
-	    "destination" } },
+	    "destination", "?boots" } },
 	{ "parity",
 	  "parity.csv",
 	  parity_row,
 	  { "size_bytes", "provider", "method", "backing", "cache", "threads",
-	    "blocks", "ratio", "ratio_low", "ratio_high" } },
+	    "blocks", "ratio", "ratio_low", "ratio_high", "?boots" } },
 	{ NULL,
 	  "summary.csv",
 	  summary_row,
 	  { "measure",	  "provider", "method", "backing", "cache",
 	    "size_bytes", "threads",  "phase",	"metric",  "unit",
-	    "blocks",	  "n",	      "median", "ci_low",  "ci_high",
-	    "ci_level",	  "flags",    "p50",	"p90",	   "p99",
-	    "p999",	  "max" } },
+	    "boots",	  "blocks",   "n",	"median",  "ci_low",
+	    "ci_high",	  "ci_level", "flags",	"p50",	   "p90",
+	    "p99",	  "p999",     "max" } },
 };
 
 int rows_read(struct rows *rows, const struct run *run,

@@ -38,6 +38,16 @@ char *run_rows_path(const struct run *run, const char *name, bool *partial)
 	return left;
 }
 
+uint64_t run_rows_bytes(const struct run *run, const char *name, bool partial)
+{
+	json_t *bytes = json_object_get(run_env(run, "bytes"), name);
+
+	/* What is behind them was left by a boot that was to join */
+	if (partial || !json_is_integer(bytes))
+		return UINT64_MAX;
+	return json_integer_value(bytes);
+}
+
 static int read_env(struct run *run, const char *path)
 {
 	json_error_t error;
@@ -156,4 +166,13 @@ char *run_env_text(const struct run *run, const char *path)
 const char *run_venue(const struct run *run)
 {
 	return json_string_value(run_env(run, "venue")) ?: "unknown";
+}
+
+size_t run_boots(const struct run *run)
+{
+	json_t *boots = run_env(run, "boots");
+
+	if (!run->env)
+		return 0;
+	return json_array_size(boots) ?: 1;
 }

@@ -9,12 +9,12 @@
 #include "k2u-stat.h"
 
 enum axis { X_SIZE, X_THREADS, X_PERCENTILE };
-enum print { DATA, TITLES, SIZES, BLOCKS, SAMPLES, MAX };
+enum print { DATA, TITLES, SIZES, BOOTS, BLOCKS, SAMPLES, MAX };
 
 static const char *const axes[] = { "size_bytes", "threads", "percentile",
 				    NULL };
-static const char *const prints[] = { "data",	 "titles", "sizes", "blocks",
-				      "samples", "max",	   NULL };
+static const char *const prints[] = { "data",	"titles",  "sizes", "boots",
+				      "blocks", "samples", "max",   NULL };
 
 struct args {
 	const char *dir;
@@ -132,13 +132,15 @@ static void print_sizes(const struct rows *rows)
 }
 
 /* "20", or "11 to 20" */
-static void print_count(const struct rows *rows, bool samples)
+static void print_count(const struct rows *rows, enum print what)
 {
 	uint64_t n, low = UINT64_MAX, high = 0;
 	size_t i;
 
 	for (i = 0; i < rows->n; i++) {
-		n = samples ? rows->row[i].samples : rows->row[i].blocks;
+		n = what == BOOTS  ? rows->row[i].boots :
+		    what == BLOCKS ? rows->row[i].blocks :
+				     rows->row[i].samples;
 		low = n < low ? n : low;
 		high = n > high ? n : high;
 	}
@@ -171,29 +173,16 @@ enum { OPT_X = 256, OPT_PRINT, OPT_SHORT };
 static error_t parse(int opt, char *arg, struct argp_state *state)
 {
 	struct args *args = state->input;
-	int i;
 
 	switch (opt) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &args->sel;
 		return 0;
 	case OPT_X:
-		i = find_name(axes, arg);
-		if (i < 0)
-			argp_error(
-				state,
-				"--x: size_bytes, threads or percentile, not '%s'",
-				arg);
-		args->axis = i;
+		args->axis = parse_name(state, "--x", axes, arg);
 		return 0;
 	case OPT_PRINT:
-		i = find_name(prints, arg);
-		if (i < 0)
-			argp_error(
-				state,
-				"--print: data, titles, sizes, blocks, samples or max, not '%s'",
-				arg);
-		args->print = i;
+		args->print = parse_name(state, "--print", prints, arg);
 		return 0;
 	case OPT_SHORT:
 		args->provider = false;
@@ -209,7 +198,7 @@ static const struct argp_option options[] = {
 	  2 },
 	{ "print", OPT_PRINT, "WHAT", 0,
 	  "data (default), or of the same cells the titles, the sizes, "
-	  "the least and most blocks or samples, or the largest finite value",
+	  "the least and most boots, blocks or samples, or the largest finite value",
 	  2 },
 	{ "short", OPT_SHORT, NULL, 0, "Titles without the provider", 2 },
 	{}
@@ -251,9 +240,10 @@ int cmd_series(int argc, char **argv)
 	case SIZES:
 		print_sizes(&rows);
 		break;
+	case BOOTS:
 	case BLOCKS:
 	case SAMPLES:
-		print_count(&rows, args.print == SAMPLES);
+		print_count(&rows, args.print);
 		break;
 	case MAX:
 		print_max(&rows);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* summarize: samples.csv and checks.csv -> summary.csv, breakeven.csv, cost.csv, parity.csv */
+/*
+ * summarize: samples.csv and checks.csv -> summary.csv, boots.csv,
+ * breakeven.csv, cost.csv, parity.csv
+ */
 #include <argp.h>
 #include <errno.h>
 #include <gsl/gsl_sort.h>
@@ -9,63 +12,38 @@
 
 #include "k2u-stat.h"
 
-static uint64_t count_boots(const struct cell *cell)
-{
-	uint64_t boots = 0;
-	size_t i;
-
-	for (i = 0; i < cell->blocks; i++)
-		boots += !i || cell->block[i].boot != cell->block[i - 1].boot;
-	return boots;
-}
-
-static void print_optional(FILE *f, double v)
-{
-	if (isnan(v))
-		fputc(',', f);
-	else
-		fprintf(f, ",%.10g", v);
-}
-
 static int write_cell(FILE *f, const struct cells *cells, struct cell *cell,
 		      bool incomplete)
 {
-	double *medians, overhead_pct;
+	struct replicates r;
 	struct estimate est;
+	double overhead_pct;
 	size_t i;
 
-	medians = malloc(cell->blocks * sizeof(*medians));
-	if (!medians)
-		return out_of_memory();
-	for (i = 0; i < cell->blocks; i++)
-		medians[i] = cell->block[i].median;
-	est = estimate_median(medians, cell->blocks);
-	free(medians);
+	if (cell_replicates(cell, &r))
+		return -ENOMEM;
+	est = replicates_estimate(&r);
+	replicates_free(&r);
 
 	/* The values are not needed by block any more */
 	gsl_sort(cell->value, 1, cell->n);
 
-	overhead_pct = cell->overhead / cell->n;
-	if (overhead_pct != 0)
-		overhead_pct = est.median ?
-				       fabs(100 * overhead_pct / est.median) :
-				       INFINITY;
-
+	overhead_pct = cell_overhead_pct(cell, est.median);
 	for (i = 0; i < KEYS; i++)
 		fprintf(f, "%s%s", i ? "," : "", cell->key[i]);
-	fprintf(f, ",%llu,%zu,%zu,%.10g", (unsigned long long)count_boots(cell),
-		cell->blocks, cell->n, est.median);
-	print_optional(f, est.low);
-	print_optional(f, est.high);
+	fprintf(f, ",%zu,%zu,%zu,%.10g", est.boots, cell->blocks, cell->n,
+		est.median);
+	print_figure(f, est.low);
+	print_figure(f, est.high);
 	if (isnan(est.level))
 		fputc(',', f);
 	else
 		fprintf(f, ",%.5f", est.level);
 	for (i = 0; i < PERCENTILES; i++)
-		print_optional(f, percentile(cell->value, cell->n, i));
+		print_figure(f, percentile(cell->value, cell->n, i));
 	fprintf(f, ",%.3g,", overhead_pct);
-	flags_print(f, cells, cell, overhead_pct, incomplete);
-	fputc('\n', f);
+	flags_print(f, cells, cell->flags, &est, overhead_pct, incomplete);
+	fprintf(f, ",%s\n", est.boots > 1 ? "boot" : "block");
 	return 0;
 }
 
@@ -83,9 +61,59 @@ static int write_summary(struct cells *cells, const struct run *run)
 	fputs("boots,blocks,n,median,ci_low,ci_high,ci_level,", out.f);
 	for (i = 0; i < PERCENTILES; i++)
 		fprintf(out.f, "%s,", percentiles[i].name);
-	fputs("overhead_pct,flags\n", out.f);
+	fputs("overhead_pct,flags,ci_unit\n", out.f);
 	for (i = 0; i < cells->n; i++) {
 		ret = write_cell(out.f, cells, &cells->cell[i], !run->complete);
+		if (ret) {
+			out_abort(&out);
+			return ret;
+		}
+	}
+	return out_commit(&out);
+}
+
+/* What a comparison needs where the samples are not kept */
+static int write_cell_boots(FILE *f, const struct cell *cell)
+{
+	size_t i, first = 0, boot = 0, n = 0;
+	struct replicates r;
+	int k;
+
+	if (cell_replicates(cell, &r))
+		return -ENOMEM;
+	replicates_reduce(&r);
+	for (i = 0; i < cell->blocks; i++) {
+		n += cell->block[i].n;
+		if (i + 1 < cell->blocks &&
+		    cell->block[i + 1].boot == cell->block[i].boot)
+			continue;
+		for (k = 0; k < KEYS; k++)
+			fprintf(f, "%s,", cell->key[k]);
+		fprintf(f, "%llu,%zu,%zu,", (unsigned long long)r.boot[boot],
+			i + 1 - first, n);
+		print_exact(f, r.v[boot++]);
+		fputc('\n', f);
+		first = i + 1;
+		n = 0;
+	}
+	replicates_free(&r);
+	return 0;
+}
+
+static int write_boots(const struct cells *cells, const struct run *run)
+{
+	struct out out;
+	size_t i;
+	int ret;
+
+	ret = out_open(&out, run->dir, "boots.csv");
+	if (ret)
+		return ret;
+	for (i = 0; i < KEYS; i++)
+		fprintf(out.f, "%s,", key_name[i]);
+	fputs("boot,blocks,n,median\n", out.f);
+	for (i = 0; i < cells->n; i++) {
+		ret = write_cell_boots(out.f, &cells->cell[i]);
 		if (ret) {
 			out_abort(&out);
 			return ret;
@@ -110,7 +138,9 @@ int summarize(const char *dir)
 		say("%s: note: no env.json: venue and kernel are unknown", dir);
 	if (!run.complete)
 		say("%s: note: incomplete run: its rows are flagged so", dir);
-	ret = write_costs(&cells, &run) ?: write_parity(&cells, &run);
+	ret = write_costs(&cells, &run)		 ?:
+		      write_parity(&cells, &run) ?:
+						   write_boots(&cells, &run);
 	/* Last: it sorts the samples out of their blocks */
 	if (!ret)
 		ret = write_summary(&cells, &run);
@@ -144,7 +174,7 @@ int cmd_summarize(int argc, char **argv)
 	static const struct argp argp = {
 		.parser = parse,
 		.args_doc = "RUN...",
-		.doc = "Write summary.csv, breakeven.csv, cost.csv and parity.csv of each RUN from its "
+		.doc = "Write summary.csv, boots.csv, breakeven.csv, cost.csv and parity.csv of each RUN from its "
 		       "samples.csv (or, of a run that did not end, samples.csv.partial), "
 		       "checks.csv and env.json.\v"
 		       "The columns are documented in results/SCHEMA.md.",

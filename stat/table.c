@@ -278,27 +278,16 @@ enum { OPT_FORMAT = 256, OPT_COLS, OPT_SHORT };
 static error_t parse(int opt, char *arg, struct argp_state *state)
 {
 	struct args *args = state->input;
-	int i;
 
 	switch (opt) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &args->sel;
 		return 0;
 	case OPT_FORMAT:
-		i = find_name(formats, arg);
-		if (i < 0)
-			argp_error(state, "--format: md, text or dat, not '%s'",
-				   arg);
-		args->format = i;
+		args->format = parse_name(state, "--format", formats, arg);
 		return 0;
 	case OPT_COLS:
-		i = find_name(acrosses, arg);
-		if (i < 0)
-			argp_error(
-				state,
-				"--cols: size_bytes, metric or percentile, not '%s'",
-				arg);
-		args->across = i;
+		args->across = parse_name(state, "--cols", acrosses, arg);
 		return 0;
 	case OPT_SHORT:
 		args->provider = false;

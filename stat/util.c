@@ -46,6 +46,27 @@ int find_name(const char *const *names, const char *name)
 	return -1;
 }
 
+int parse_name(struct argp_state *state, const char *option,
+	       const char *const *names, const char *arg)
+{
+	int found = find_name(names, arg);
+	char *all = NULL;
+	size_t len, i;
+	FILE *f;
+
+	if (found >= 0)
+		return found;
+	f = open_memstream(&all, &len);
+	for (i = 0; f && names[i]; i++)
+		fprintf(f, "%s%s", i ? ", " : "", names[i]);
+	if (f)
+		fclose(f);
+	argp_error(state, "%s: one of %s, not '%s'", option, all ?: "them",
+		   arg);
+	free(all);
+	return 0;
+}
+
 int parse_run(char *arg, struct argp_state *state, const char **dir)
 {
 	if (!arg && !*dir)

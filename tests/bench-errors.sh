@@ -14,41 +14,17 @@ tap_name=bench-errors
 . "$top/tests/tap.sh"
 
 KERNEL=6.1
-# Seconds until something that must happen is given up
-PATIENCE=240
-
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-errors.XXXXXX")
 trap 'rm -rf -- "$tmp"' EXIT
 trap 'exit 130' INT TERM
-chmod 755 "$tmp"
-
-# A copy: a run that succeeds by mistake must not replace REPORT.md. Its path
-# has a space.
-tree="$tmp/a copy"
-mkdir "$tree" "$tmp/tmp" "$tmp/out"
-tar --create --directory="$top" --exclude=./.git --exclude='./results/*/*' --exclude=./build/check \
-	--exclude=./build/native . | tar --extract --directory="$tree" --no-same-owner
-chmod 1777 "$tmp/tmp"
-cd -- "$tree"
-
-# left_behind: processes, mounts, the module, temporary files of the last run
-left_behind() {
-	for process in /proc/[0-9]*; do
-		# What a run starts has its TMPDIR; this script has not
-		if grep -qsxzF "TMPDIR=$tmp/tmp" "$process/environ"; then
-			printf 'process: %s\n' "$(grep -sao '[[:print:]]*' "$process/cmdline" | tr '\n' ' ')"
-		fi
-	done
-	grep -F "$tmp" /proc/mounts || :
-	[ ! -e /sys/module/k2u ] || echo "the module is loaded"
-	ls -A "$tmp/tmp"
-}
+# shellcheck source=tests/copy.sh
+. "$top/tests/copy.sh"
 
 # verdict NAME PATTERN: of the run whose $status and $tmp/log are there
 verdict() {
 	{
 		[ "$status" -ne 0 ] || echo "exit status 0"
-		grep -qE "$2" "$tmp/log" || {
+		grep -qE -e "$2" "$tmp/log" || {
 			echo "no message like: $2; but:"
 			tail -n 5 "$tmp/log"
 		}
@@ -85,6 +61,28 @@ fails 'an unknown venue' 'VENUE=moon: use auto, native or vm' VENUE=moon "OUT=$t
 fails 'an unknown kernel' "KERNEL: no '9.9'; there are: .*6.12" KERNEL=9.9 "OUT=$tmp/out/run"
 fails 'a bad seed' 'SEED=x: use a decimal number' SEED=x "OUT=$tmp/out/run"
 expect 'no directory is left by these' "$(ls -A "$tmp/out")"
+
+# refuses NAME PATTERN ARGUMENT...: k2u-bench itself with a bad argument
+refuses() {
+	name=$1
+	pattern=$2
+	shift 2
+	status=0
+	timeout --foreground 60 build/k2u-bench "$@" >"$tmp/log" 2>&1 </dev/null || status=$?
+	verdict "$name" "$pattern"
+}
+refuses 'a knob without its turns' '--test-spin=read: not METHOD:TURNS' run --test-spin=read "--out=$tmp/out/run"
+refuses 'a knob out of bounds' 'TURNS from 1 to 1000000' run --test-spin=read:0 "--out=$tmp/out/run"
+refuses 'a knob of no method' '--test-spin: "nosuch" is none of: .*read' run --test-spin=nosuch:1 "--out=$tmp/out/run"
+refuses 'a configuration that is not there' '--config: /nowhere/config: No such file' \
+	run --config=/nowhere/config "--out=$tmp/out/run"
+refuses 'a configuration that is none' '--config: README.md: line [0-9]+: not a line of a kernel' \
+	run --config=README.md "--out=$tmp/out/run"
+refuses 'part of a configuration' 'no CONFIG_CC_VERSION_TEXT' env --config=/dev/null
+status=0
+build/k2u-bench env "--out=$tmp/out/run" >/dev/full 2>"$tmp/log" || status=$?
+verdict 'an environment that cannot be written' 'stdout: No space left'
+expect 'no directory is left by these either' "$(ls -A "$tmp/out")"
 
 # ---- OUT ----
 
@@ -125,24 +123,6 @@ expect 'none of these measured anything' "$(find "$tmp/out" -mindepth 1 ! -name 
 
 # ---- in the middle ----
 
-# start VARIABLE=VALUE...: make bench in a session of its own, with $pid
-start() {
-	TMPDIR="$tmp/tmp" env --default-signal=INT setsid make bench QUICK=0 "KERNEL=$KERNEL" "$@" \
-		>"$tmp/log" 2>&1 </dev/null &
-	pid=$!
-}
-
-# until_true COMMAND...: wait for it while the run lasts; status 1 if it ended first
-until_true() {
-	patience=$PATIENCE
-	while ! "$@" 2>/dev/null; do
-		kill -0 "$pid" 2>/dev/null || return 1
-		[ "$patience" -gt 0 ] || return 1
-		patience=$((patience - 1))
-		sleep 1
-	done
-}
-
 # has_samples DIR...: a row was written there
 has_samples() {
 	for dir; do
@@ -159,11 +139,9 @@ kept() {
 		echo "no env.json says that the run is incomplete"
 }
 
-start "OUT=$tmp/out/interrupted"
+start bench QUICK=0 "KERNEL=$KERNEL" "OUT=$tmp/out/interrupted"
 until_true has_samples "$tmp/out/interrupted" "$tmp/out/interrupted-tree" || :
-kill -s INT -- "-$pid" 2>>"$tmp/log" || :
-status=0
-wait "$pid" 2>/dev/null || status=$?
+interrupt
 verdict 'Ctrl-C while measuring natively' 'what was measured is in .*interrupted'
 expect 'Ctrl-C while measuring natively: the samples are kept' "$(kept "$tmp/out/interrupted")"
 
@@ -176,11 +154,9 @@ scripts/kernel.sh "$KERNEL" >/dev/null 2>"$tmp/log" || status=$?
 if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
 	skip 'Ctrl-C while a guest measures' "$(sed -n 's/^unavailable: //p' "$tmp/log")"
 else
-	start VENUE=vm "OUT=$tmp/out/guest"
+	start bench QUICK=0 "KERNEL=$KERNEL" VENUE=vm "OUT=$tmp/out/guest"
 	until_true guest_has_samples || :
-	kill -s INT -- "-$pid" 2>>"$tmp/log" || :
-	status=0
-	wait "$pid" 2>/dev/null || status=$?
+	interrupt
 	verdict 'Ctrl-C while a guest measures' 'what was measured is in .*/out/guest'
 	expect 'Ctrl-C while a guest measures: the samples are kept' "$(kept "$tmp/out/guest")"
 fi

@@ -15,8 +15,8 @@ cd -- "$top"
 # Of "make check", not of the makes that run below
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-# The kernels that the module must always work on
-KERNELS=${KERNELS:-5.10 6.1 6.12 newest}
+# The kernels that the module must always work on, one of another architecture
+KERNELS=${KERNELS:-5.10 6.1 6.12 6.12-arm64 newest}
 # A test is stopped after so many seconds, the set-up of its kernel included
 LIMIT_S=1700
 results=build/check
@@ -78,12 +78,16 @@ else
 	for program in build/tests/test_*; do
 		case $program in *.d | *.o | *'*') ;; *) echo "$program" ;; esac
 	done
+	echo tests/compare.sh
+	echo tests/join.sh
 	echo tests/registry.sh
+	echo tests/scale.sh
 	echo tests/style.sh
 	for kernel in $KERNELS; do
 		echo "tests/guest.sh $kernel"
 	done
 	echo tests/bench-errors.sh
+	echo tests/matrix.sh
 fi >"$results/list"
 
 # Two at a time: a guest has one processor

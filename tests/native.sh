@@ -117,7 +117,7 @@ fi
 # One run is new, because the module was loaded natively; others came with HEAD
 run=$(find "$out/results" -name env.json | while read -r env; do
 	dir=${env%/env.json}
-	[ -e "results/${dir##*/}" ] || echo "$dir"
+	[ -e "results/${dir#"$out/results/"}" ] || echo "$dir"
 done)
 expect "there is one new run" "$([ "$(printf '%s\n' "$run" | grep -c .)" -eq 1 ] || echo "runs: $run")"
 [ -d "$run" ] || tap_end

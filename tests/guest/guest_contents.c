@@ -4,8 +4,9 @@
 
 static void check_copy(int fd, size_t size)
 {
-	static const size_t offsets[] = { 0, 1, 7, 4095, 4096, 12345 };
-	static const size_t lengths[] = { 1, 8, 63, 4096, 10000, 1 << 20 };
+	const size_t page = page_size();
+	const size_t offsets[] = { 0, 1, 7, page - 1, page, 3 * page + 57 };
+	const size_t lengths[] = { 1, 8, 63, page, 2 * page + 57, 1 << 20 };
 	char *buf = malloc(1 << 20);
 
 	for (size_t o = 0; o < ARRAY_SIZE(offsets); o++) {
@@ -26,8 +27,8 @@ static void check_copy(int fd, size_t size)
 
 static void test_contents(void **state)
 {
-	static const size_t sizes[] = { 1, 4095, 4096, 3 * 4096 + 1001,
-					1 << 20 };
+	const size_t page = page_size();
+	const size_t sizes[] = { 1, page - 1, page, 3 * page + 1001, 1 << 20 };
 	const struct row *row = *state;
 
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {

@@ -336,6 +336,34 @@ static void test_parse_number(void **state)
 	assert_int_equal(parse_number("", 20, &n), -EINVAL);
 }
 
+static void test_parse_spin(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"read",
+		"read:",
+		":5",
+		"read:0",
+		"read:-1",
+		"read:1000001",
+		"read:5x",
+		"a-name-that-is-too-long:5",
+	};
+	char method[16];
+	uint64_t turns;
+	unsigned int i;
+
+	assert_int_equal(parse_spin("vmalloc:1000000", method, sizeof(method),
+				    &turns),
+			 0);
+	assert_string_equal(method, "vmalloc");
+	assert_int_equal(turns, 1000000);
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_spin(bad[i], method, sizeof(method),
+					    &turns),
+				 -EINVAL);
+}
+
 static void test_in_list(void **state)
 {
 	assert_true(in_list(NULL, "read"));
@@ -383,7 +411,122 @@ static void test_hypervisor_names(void **state)
 	assert_string_equal(env_hypervisor(""), "unknown");
 }
 
+/* ---- config.c ---- */
+
+static json_t *config_of(const char *text, size_t len, char *why, size_t size)
+{
+	char path[] = "/tmp/k2u-config.XXXXXX";
+	int fd = mkstemp(path);
+	json_t *config;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, len), len);
+	close(fd);
+	config = config_read(path, why, size);
+	unlink(path);
+	return config;
+}
+
+static void test_config(void **state)
+{
+	static const struct {
+		const char *name, *value;
+	} want[] = { { "HZ", "250" },
+		     { "PREEMPT_VOLUNTARY", "y" },
+		     { "PREEMPT_NONE", "n" },
+		     { "PREEMPT_LAZY", "n" }, /* not known to that kernel */
+		     { "LSM", "yama,\"a\"" },
+		     { "CC_VERSION_TEXT", "gcc-12 (Debian) 12.2.0" },
+		     { "CACHEFILES", NULL } };
+	static const char good[] =
+		"#\n# Linux/x86 6.1.0 Kernel Configuration\n#\n\n"
+		"CONFIG_CC_VERSION_TEXT=\"gcc-12 (Debian) 12.2.0\"\n"
+		"# CONFIG_PREEMPT_NONE is not set\n"
+		"CONFIG_PREEMPT_VOLUNTARY=y\nCONFIG_CACHEFILES=m\n"
+		"CONFIG_HZ=250\nCONFIG_LSM=\"yama,\"a\"\"";
+	json_t *config;
+	char why[256];
+	unsigned int i;
+
+	config = config_of(good, sizeof(good) - 1, why, sizeof(why));
+	assert_non_null(config);
+	for (i = 0; i < ARRAY_SIZE(want); i++) {
+		json_t *value = json_object_get(config, want[i].name);
+
+		if (!want[i].value)
+			assert_null(value);
+		else
+			assert_string_equal(json_string_value(value),
+					    want[i].value);
+	}
+	json_decref(config);
+}
+
+static void test_config_refused(void **state)
+{
+	static char zeros[20000], longest[20000];
+	const struct {
+		const char *text, *why;
+		size_t len;
+	} bad[] = {
+		{ "", "no CONFIG_CC_VERSION_TEXT", 0 },
+		{ "CONFIG_HZ=250\n", "no CONFIG_CC_VERSION_TEXT", 14 },
+		{ "# a\nset -eu\n", "line 2: not a line", 12 },
+		{ "CONFIG_HZ=\n", "line 1: not a line", 11 },
+		{ "CONFIG_HZ 250\n", "line 1: not a line", 14 },
+		{ "CONFIG_A=\"b\n", "line 1: not a line", 12 },
+		{ "CONFIG_A=y\r\n", "line 1: not a line", 12 },
+		{ zeros, "line 1: not a line", sizeof(zeros) },
+		{ longest, "line 1: not a line", sizeof(longest) },
+	};
+	char why[256];
+	unsigned int i;
+
+	memset(longest, 'x', sizeof(longest));
+	memcpy(longest, "CONFIG_X=", 9);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_null(
+			config_of(bad[i].text, bad[i].len, why, sizeof(why)));
+		assert_non_null(strstr(why, bad[i].why));
+	}
+	assert_null(config_read("/nonexistent/config", why, sizeof(why)));
+	assert_non_null(strstr(why, "No such file"));
+	assert_null(config_read("/tmp", why, sizeof(why)));
+	assert_non_null(strstr(why, "Is a directory"));
+}
+
 /* ---- sources ---- */
+
+/* The method's hooks take longer and do the same; the others are as they were */
+static void test_tree_spin(void **state)
+{
+	struct sources s = {}, plain = {};
+	const struct source *v;
+	struct buffer b = { .node = K2U_NODE_ANY };
+	char image[4096] = "contents", got[16] = "";
+	uint64_t start;
+	unsigned int i;
+
+	assert_int_equal(sources_probe(&plain, "/nonexistent/k2u"), 0);
+	assert_int_equal(sources_probe(&s, "/nonexistent/k2u"), 0);
+	tree_spin(&s, "read", MAX_SPIN);
+	for (i = 0; i < s.nr; i++)
+		assert_true((s.v[i].ops != plain.v[i].ops) ==
+			    (!strcmp(s.v[i].provider, "tree") &&
+			     !strcmp(s.v[i].method, "read")));
+	v = b.src = source_find(&s, "tree/read/memfd");
+	b.contents = image;
+	b.size = sizeof(image);
+	assert_int_equal(buffer_open(&b), 0);
+	start = now();
+	assert_int_equal(v->ops->copy(v, &b, got, sizeof(got), 0), sizeof(got));
+	/* No CPU makes more than ten turns in a nanosecond */
+	assert_true(now() - start > MAX_SPIN / 10);
+	assert_string_equal(got, "contents");
+	buffer_close(&b);
+	sources_free(&s);
+	sources_free(&plain);
+}
 
 static void test_source_table(void **state)
 {
@@ -610,10 +753,14 @@ int main(void)
 		cmocka_unit_test(test_parse_size),
 		cmocka_unit_test(test_parse_sizes),
 		cmocka_unit_test(test_parse_number),
+		cmocka_unit_test(test_parse_spin),
 		cmocka_unit_test(test_in_list),
 		cmocka_unit_test(test_env_fact),
 		cmocka_unit_test(test_hypervisor_names),
+		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_config_refused),
 		cmocka_unit_test(test_source_table),
+		cmocka_unit_test(test_tree_spin),
 		cmocka_unit_test(test_uses),
 		cmocka_unit_test(test_emit_dir),
 		cmocka_unit_test(test_emit_stream),

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gsl/gsl_math.h>
 #include <gsl/gsl_randist.h>
 #include <gsl/gsl_rng.h>
 #include <math.h>
@@ -59,6 +60,7 @@ static int teardown(void **state)
 	static const char *const files[] = {
 		"samples.csv", "samples.csv.partial", "checks.csv", "env.json",
 		"summary.csv", "breakeven.csv",	      "parity.csv", "cost.csv",
+		"boots.csv",
 	};
 	struct fixture *f = *state;
 	char path[128];
@@ -129,8 +131,10 @@ static char *slurp(struct fixture *f, const char *name)
 	snprintf(path, sizeof(path), "%s/%s", f->dir, name);
 	file = fopen(path, "r");
 	assert_non_null(file);
-	if (getdelim(&text, &room, '\0', file) < 0)
+	if (getdelim(&text, &room, '\0', file) < 0) {
+		free(text);
 		text = strdup("");
+	}
 	fclose(file);
 	return text;
 }
@@ -314,19 +318,19 @@ static void test_breakeven_file(void **state)
 		f, "breakeven.csv",
 		"size_bytes,provider,method,backing,base_method,base_backing,unit,blocks,"
 		"k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high,"
-		"destination\n"
-		"4096,tree,fault,memfd,read,memfd,ns,6,9,1,inf,10,95,47.5,2,2,2,reused\n"
-		"4096,tree,fault,memfd,read,memfd,ns,6,7,1,inf,,,,,,,fresh\n");
+		"destination,boots\n"
+		"4096,tree,fault,memfd,read,memfd,ns,6,9,1,inf,10,95,47.5,2,2,2,reused,1\n"
+		"4096,tree,fault,memfd,read,memfd,ns,6,7,1,inf,,,,,,,fresh,1\n");
 	got = slurp(f, "cost.csv");
 	assert_non_null(strstr(
 		got,
-		"4096,tree,read,memfd,wb,1,1,ns,6,100,100,100,1,1,1,best,,reused\n"));
+		"4096,tree,read,memfd,wb,1,1,ns,6,100,100,100,1,1,1,best,,reused,1\n"));
 	assert_non_null(strstr(
 		got,
-		"4096,tree,read,memfd,wb,1,1,ns,6,200,200,200,1,1,1,best,,fresh\n"));
+		"4096,tree,read,memfd,wb,1,1,ns,6,200,200,200,1,1,1,best,,fresh,1\n"));
 	assert_non_null(strstr(
 		got,
-		"4096,tree,fault,memfd,wb,1,inf,ns,6,50,50,100,1,1,1,best,,reused\n"));
+		"4096,tree,fault,memfd,wb,1,inf,ns,6,50,50,100,1,1,1,best,,reused,1\n"));
 	free(got);
 }
 
@@ -359,8 +363,8 @@ static void test_parity_file(void **state)
 	assert_int_equal(summarize(f->dir), 0);
 	assert_file(f, "parity.csv",
 		    "size_bytes,provider,method,backing,cache,threads,blocks,"
-		    "ratio,ratio_low,ratio_high\n"
-		    "4096,tree,fault,memfd,wb,1,6,0.925,0.9,0.95\n");
+		    "ratio,ratio_low,ratio_high,boots\n"
+		    "4096,tree,fault,memfd,wb,1,6,0.925,0.9,0.95,1\n");
 }
 
 /* summary.csv */
@@ -392,12 +396,16 @@ static void test_summary(void **state)
 		f, "summary.csv",
 		"measure,provider,method,backing,cache,size_bytes,threads,phase,metric,unit,"
 		"boots,blocks,n,median,ci_low,ci_high,ci_level,p50,p90,p99,p999,max,"
-		"overhead_pct,flags\n"
+		"overhead_pct,flags,ci_unit\n"
 		"faults,k2u,fault,vmalloc,wb,4096,1,first-touch,minor_rusage,faults,"
-		"1,1,1,1,,,,,,,,1,0,faults-disagree;faults-module-unavailable;few-blocks\n"
+		"1,1,1,1,,,,,,,,1,0,faults-disagree;faults-module-unavailable;few-blocks,block\n"
 		"latency,tree,read,memfd,wb,8,1,warm,read,ns,"
-		"1,6,7,101,92,110,0.96875,,,,,110,1.98,nonlinear;overhead>1%\n");
+		"1,6,7,101,92,110,0.96875,,,,,110,1.98,nonlinear;overhead>1%,block\n");
 }
+
+/* Rows of one cell, KEYS of a boot and the rest of the row from block on */
+#define BOOT(boot, rest) \
+	"latency,tree,read,memfd,wb,8,1," boot ",warm,read,ns," rest "\n"
 
 /* Boots are told apart even where their blocks have the same numbers */
 static void test_boots(void **state)
@@ -406,15 +414,191 @@ static void test_boots(void **state)
 	char *text;
 
 	put_text(f, "samples.csv",
-		 HEADER
-		 "latency,tree,read,memfd,wb,8,1,1,warm,read,ns,1,1,1,0,1\n"
-		 "latency,tree,read,memfd,wb,8,1,2,warm,read,ns,1,1,1,0,3\n");
+		 HEADER BOOT("1", "1,1,1,0,1") BOOT("2", "1,1,1,0,3"));
 	put_text(f, "checks.csv", CHECKS);
 	put_text(f, "env.json", ENV);
 	assert_int_equal(summarize(f->dir), 0);
 	text = slurp(f, "summary.csv");
-	assert_non_null(strstr(text, ",read,ns,2,2,2,2,"));
+	assert_non_null(
+		strstr(text, ",read,ns,2,2,2,2,,,,,,,,3,0,few-boots,boot\n"));
 	free(text);
+}
+
+/*
+ * Six boots: the interval is of their medians 1 .. 6, however many blocks each
+ * has, and a boot with many blocks weighs no more than another
+ */
+static void test_boots_interval(void **state)
+{
+	struct fixture *f = *state;
+	char *text, *got = NULL;
+	size_t size;
+	FILE *mem = open_memstream(&got, &size);
+	int boot, block;
+
+	fputs(HEADER, mem);
+	for (boot = 6; boot; boot--)
+		for (block = 1; block <= (boot == 6 ? 99 : 3); block++)
+			fprintf(mem, BOOT("%d", "%d,1,1,0,%g"), boot, block,
+				boot + (block % 3 - 1) * 0.125);
+	fclose(mem);
+	put_text(f, "samples.csv", got);
+	free(got);
+	put_text(f, "checks.csv", CHECKS);
+	put_text(f, "env.json", ENV);
+	assert_int_equal(summarize(f->dir), 0);
+	text = slurp(f, "summary.csv");
+	assert_non_null(strstr(text, ",read,ns,6,114,114,3.5,1,6,0.96875,"));
+	assert_non_null(strstr(text, ",0,,boot\n"));
+	free(text);
+	text = slurp(f, "boots.csv");
+	assert_non_null(strstr(text, ",unit,boot,blocks,n,median\n"));
+	assert_non_null(strstr(text, ",read,ns,1,3,3,1\n"));
+	assert_non_null(strstr(text, ",read,ns,6,99,99,6\n"));
+	free(text);
+}
+
+/* Rows behind those of the boots that have joined are no rows of the run */
+static void test_joining(void **state)
+{
+	static const char joined[] = HEADER BOOT("1", "1,1,1,0,1");
+	struct fixture *f = *state;
+	char env[256], *text;
+
+	put_text(f, "samples.csv",
+		 HEADER BOOT("1", "1,1,1,0,1") BOOT("2", "1,1,"));
+	put_text(f, "checks.csv", CHECKS "latency,tr");
+	snprintf(
+		env, sizeof(env),
+		"{\"schema\": 1, \"complete\": true, \"bytes\": {\"samples.csv\": %zu, \"checks.csv\": %zu}}",
+		strlen(joined), strlen(CHECKS));
+	put_text(f, "env.json", env);
+	assert_int_equal(summarize(f->dir), 0);
+	text = slurp(f, "summary.csv");
+	assert_non_null(strstr(text, ",read,ns,1,1,1,1,"));
+	free(text);
+	put_text(f, "samples.csv", HEADER);
+	assert_int_equal(summarize(f->dir), -EINVAL);
+	assert_said(f, "samples.csv:2: shorter than env.json says");
+}
+
+static void remove_file(struct fixture *f, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void assert_boots(const struct boot_cells *cells)
+{
+	const struct boot_cell *cell = cells->cell;
+
+	assert_int_equal(cells->n, 2);
+	assert_string_equal(cell[0].key[MEASURE], "faults");
+	assert_int_equal(cell[0].boots, 1);
+	assert_float_equal(cell[0].boot[0].median, 1, 0);
+	assert_string_equal(cell[1].key[METRIC], "read");
+	assert_int_equal(cell[1].size, 8);
+	assert_int_equal(cell[1].boots, 2);
+	assert_int_equal(cell[1].boot[0].boot, 1);
+	/* Medians of blocks 1.5 and 3; of the values alone it would be 2 */
+	assert_float_equal(cell[1].boot[0].median, 2.25, 0);
+	assert_int_equal(cell[1].boot[1].boot, 2);
+	assert_float_equal(cell[1].boot[1].median, 1.0 / 3, 0);
+	assert_string_equal(cell[1].flags, "contents-failed;few-boots");
+}
+
+#define BOOTS_FAULTS \
+	"faults,tree,read,memfd,wb,8,1,1,warm,minor_perf,faults,1,1,1,0,1\n"
+#define BOOTS_SECOND BOOT("2", "1,1,1,0,0.33333333333333331")
+
+/* The same from samples, whole or in pieces, and from boots.csv without them */
+static void test_boots_read(void **state)
+{
+	static const char *const samples[] = {
+		/* A block's rows together */
+		HEADER BOOTS_SECOND BOOT("1", "1,1,1,0,2")
+			BOOT("1", "1,2,1,0,1")
+				BOOTS_FAULTS BOOT("1", "2,1,1,0,3"),
+		/* Between those of another cell */
+		HEADER BOOT("1", "1,1,1,0,2")
+			BOOTS_FAULTS BOOT("1", "1,2,1,0,1")
+				BOOT("1", "2,1,1,0,3") BOOTS_SECOND,
+		/* In pieces, with another block of the cell between them */
+		HEADER BOOT("1", "1,1,1,0,2")
+			BOOTS_SECOND BOOT("1", "2,1,1,0,3")
+				BOOTS_FAULTS BOOT("1", "1,2,1,0,1"),
+	};
+	struct fixture *f = *state;
+	struct boot_cells cells;
+	struct run run;
+	unsigned int i;
+
+	put_text(f, "checks.csv",
+		 CHECKS
+		 "latency,tree,read,memfd,wb,8,1,all,,contents,8,7,fail,\n");
+	put_text(f, "env.json", ENV);
+	for (i = 0; i < ARRAY_SIZE(samples); i++) {
+		put_text(f, "samples.csv", samples[i]);
+		assert_int_equal(run_open(&run, f->dir), 0);
+		assert_int_equal(boots_read(&cells, &run), 0);
+		assert_boots(&cells);
+		boots_free(&cells);
+		run_close(&run);
+	}
+
+	assert_int_equal(summarize(f->dir), 0);
+	remove_file(f, "samples.csv");
+	assert_int_equal(run_open(&run, f->dir), 0);
+	assert_int_equal(boots_read(&cells, &run), 0);
+	assert_boots(&cells);
+	boots_free(&cells);
+
+	/* Of another summary */
+	put_text(f, "summary.csv",
+		 "measure,provider,method,backing,cache,"
+		 "size_bytes,threads,phase,metric,unit,flags\n");
+	assert_int_equal(boots_read(&cells, &run), -EINVAL);
+	assert_said(f, "lacks a cell");
+	remove_file(f, "boots.csv");
+	assert_int_equal(boots_read(&cells, &run), -ENOENT);
+	assert_said(f, "neither samples.csv nor boots.csv");
+	run_close(&run);
+}
+
+/* Ratios within a boot first, then over boots */
+static void test_parity_boots(void **state)
+{
+	struct fixture *f = *state;
+	char *text = NULL;
+	size_t size;
+	FILE *mem = open_memstream(&text, &size);
+	int boot, block;
+
+	fputs(HEADER, mem);
+	for (boot = 1; boot <= 6; boot++)
+		for (block = 1; block <= 5; block++) {
+			const char *fmt =
+				"throughput,tree,%s,%s,wb,4096,1,%d,warm,reuse,GB/s,%d,1,1,0,%g\n";
+
+			fprintf(mem, fmt, "anon", "4k", boot, block,
+				10.0 * boot);
+			fprintf(mem, fmt, "fault", "memfd", boot, block,
+				(boot == 1 && block > 2 ? 5 : boot) * 1.0 *
+					boot);
+		}
+	fclose(mem);
+	put_text(f, "samples.csv", text);
+	put_text(f, "checks.csv", CHECKS);
+	put_text(f, "env.json", ENV);
+	free(text);
+
+	assert_int_equal(summarize(f->dir), 0);
+	assert_file(f, "parity.csv",
+		    "size_bytes,provider,method,backing,cache,threads,blocks,"
+		    "ratio,ratio_low,ratio_high,boots\n"
+		    "4096,tree,fault,memfd,wb,1,30,0.45,0.2,0.6,6\n");
 }
 
 static void test_partial(void **state)
@@ -430,7 +614,8 @@ static void test_partial(void **state)
 	assert_said(f, "no env.json");
 	text = slurp(f, "summary.csv");
 	assert_non_null(strstr(text, ",read,ns,1,1,1,100,"));
-	assert_non_null(strstr(text, "unchecked;few-blocks;incomplete\n"));
+	assert_non_null(
+		strstr(text, "unchecked;few-blocks;incomplete,block\n"));
 	free(text);
 }
 
@@ -445,6 +630,95 @@ static void test_columns(void **state)
 		"unit,block,sample,iters,overhead,new\n"
 		"5,latency,tree,read,memfd,wb,8,1,1,warm,read,ns,1,1,1,0,x\n");
 	assert_int_equal(summarize(f->dir), 0);
+}
+
+/* The short way to a number and strtod() agree to the last bit */
+static void test_numbers(void **state)
+{
+	static const char *const good[] = {
+		"0",
+		"-0",
+		"007",
+		"5.",
+		".5",
+		"-.25",
+		"1e3",
+		"+1",
+		"1.5E-300",
+		"9007199254740993",
+		"9007199254740992",
+		"0.1",
+		"1234567890.123456789",
+		"12345678901234567890123",
+		"0.000000000000000000001",
+		"0.00000000000000000000012345678901234567890",
+		"99999999999999999999e-5",
+		"4.9e-324",
+		"1e-400",
+	};
+	static const char *const bad[] = {
+		"",    "-",	"+",	 ".",	  "-.",	 "e5",
+		"nan", "inf",	"0x1p3", " 1",	  "1 ",	 "1e",
+		"1e+", "1.2.3", "--1",	 "1e999", "1,5", "- 1",
+	};
+	gsl_rng *rng = gsl_rng_alloc(gsl_rng_mt19937);
+	char text[64];
+	unsigned int i;
+	double v, w;
+
+	(void)state;
+	assert_non_null(rng);
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		w = strtod(good[i], NULL);
+		assert_int_equal(parse_f64(good[i], &v), 0);
+		assert_memory_equal(&v, &w, sizeof(v));
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_f64(bad[i], &v), -EINVAL);
+	for (i = 0; i < 200000; i++) {
+		w = gsl_ran_flat(rng, -1, 1) *
+		    gsl_pow_int(10, (int)gsl_rng_uniform_int(rng, 40) - 20);
+		snprintf(text, sizeof(text), "%.*g",
+			 1 + (int)gsl_rng_uniform_int(rng, 18), w);
+		w = strtod(text, NULL);
+		assert_int_equal(parse_f64(text, &v), 0);
+		assert_memory_equal(&v, &w, sizeof(v));
+	}
+	gsl_rng_free(rng);
+}
+
+/* Rows whose leading columns are those of the row before are read as strictly */
+static void test_repeated_rows(void **state)
+{
+	static const struct {
+		const char *rows, *expected;
+	} bad[] = {
+		{ KEYS_8 "1,1,1,0,1\n" KEYS_8 "1,2,1,0\n",
+		  ":3: expected 16 fields, as the header has, got 15" },
+		{ KEYS_8 "1,1,1,0,1\n" KEYS_8 "1,2,1,0,1,1\n",
+		  ":3: expected 16 fields, as the header has, got 17" },
+		{ KEYS_8 "1,1,1,0,1\n" KEYS_8 "1,2,1,0,\"1\"\n",
+		  ":3: quotes are not part" },
+		{ KEYS_8 "1,1,1,0,1\n" KEYS_8 "1,2,1,0,x\n",
+		  ":3: value: expected a finite number, got 'x'" },
+		{ KEYS_8
+		  "1,1,1,0,1\n" KEYS_8 "1,2,1,0,2\n"
+		  "latency,tree,read,memfd,wb,8,1,x,warm,read,ns,1,3,1,0,2\n",
+		  ":4: boot: expected an integer, got 'x'" },
+		{ KEYS_8 "1,1,1,0,1\n"
+			 "latency,tree,read,memfd,wb,8,1,1,warm,read\n",
+		  ":3: expected 16 fields, as the header has, got 10" },
+	};
+	struct fixture *f = *state;
+	char text[1024];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		snprintf(text, sizeof(text), HEADER "%s", bad[i].rows);
+		put_text(f, "samples.csv", text);
+		assert_int_equal(summarize(f->dir), -EINVAL);
+		assert_said(f, bad[i].expected);
+	}
 }
 
 static void test_bad_csv(void **state)
@@ -598,6 +872,190 @@ static void test_write(void **state)
 
 /* figures for people */
 
+/* What cmd prints. Freed by the caller */
+static char *output(struct fixture *f, int (*cmd)(int argc, char **argv),
+		    int expected, char *option)
+{
+	char name[] = "k2u-stat", *argv[] = { name, f->dir, option, NULL };
+	char path[128], *text;
+	int saved;
+
+	fflush(stdout);
+	saved = dup(STDOUT_FILENO);
+	snprintf(path, sizeof(path), "%s/stdout", f->dir);
+	assert_non_null(freopen(path, "w", stdout));
+	assert_int_equal(cmd(option ? 3 : 2, argv), expected);
+	fflush(stdout);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	text = slurp(f, "stdout");
+	unlink(path);
+	return text;
+}
+
+static void assert_output(struct fixture *f, int (*cmd)(int, char **), int ret,
+			  const char *expected)
+{
+	char *text = output(f, cmd, ret, NULL);
+
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+/* The boots that need not be measured again */
+static void test_list_boots(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_output(f, cmd_boots, 0, "");
+	put_text(f, "samples.csv", HEADER BOOT("7", "1,1,1,0,2"));
+	put_text(f, "env.json", ENV);
+	assert_output(f, cmd_boots, 0, "7\n");
+	put_text(
+		f, "env.json",
+		"{\"schema\": 1, \"complete\": false, \"boots\": [{\"boot\": 1},"
+		"{\"boot\": 3, \"complete\": true}, {\"boot\": 4, \"complete\": false}]}");
+	assert_output(f, cmd_boots, 0, "1\n3\n");
+	put_text(f, "env.json",
+		 "{\"schema\": 1, \"boots\": [{\"boot\": \"1\"}]}");
+	assert_output(f, cmd_boots, -EINVAL, "");
+	assert_said(f, "boots[0]: expected an integer 'boot'");
+}
+
+static void test_list(void **state)
+{
+	char format[] = "--format=csv";
+	struct fixture *f = *state;
+	char *text, expected[256];
+
+	text = output(f, cmd_list, -ENOENT, NULL);
+	free(text);
+	assert_said(f, "no run in it");
+
+	put_text(f, "samples.csv", HEADER KEYS_8 "1,1,1,0,2\n");
+	put_text(f, "env.json",
+		 "{\"schema\": 1, \"complete\": true, \"venue\": \"native\","
+		 "\"kernel\": {\"release\": \"6,1\"}, \"quick\": false,"
+		 "\"boots\": [{\"boot\": 1}, {\"boot\": 2}]}");
+	assert_int_equal(summarize(f->dir), 0);
+	text = output(f, cmd_list, 0, format);
+	snprintf(expected, sizeof(expected),
+		 "run,venue,kernel,boots,cells,started,complete,quick\n"
+		 "%s,native,\"6,1\",2,1,,yes,no\n",
+		 f->dir);
+	assert_string_equal(text, expected);
+	free(text);
+
+	put_text(f, "env.json", "{\"schema\": 9}");
+	text = output(f, cmd_list, -EINVAL, format);
+	assert_non_null(strstr(text, ",broken,"));
+	free(text);
+}
+
+/* A run of a campaign: 20 boots of one cell, and of another of the newer kernel */
+static void put_kernel(struct fixture *f, const char *kernel, double median,
+		       bool newer, bool complete)
+{
+	struct fixture sub = {};
+	char text[512], *rows = NULL;
+	size_t size;
+	FILE *mem = open_memstream(&rows, &size);
+	int boot;
+
+	fprintf(mem,
+		"measure,provider,method,backing,cache,size_bytes,threads,phase,metric,unit,boot,blocks,n,median\n");
+	for (boot = 1; boot <= 20; boot++)
+		fprintf(mem,
+			"latency,k2u,pfn,contig,wb,4096,1,setup,mmap,insn,%d,5,5,%.8g\n",
+			boot, median * (1 + boot % 4 * 1e-4));
+	for (boot = 1; newer && boot <= 20; boot++)
+		fprintf(mem,
+			"latency,k2u,read,contig,wb,64,1,warm,read,insn,%d,5,5,%d\n",
+			boot, 2000 + boot);
+	fclose(mem);
+	snprintf(sub.dir, sizeof(sub.dir), "%.40s/%.16s", f->dir, kernel);
+	assert_int_equal(mkdir(sub.dir, 0755), 0);
+	put_text(&sub, "boots.csv", rows);
+	free(rows);
+	put_text(
+		&sub, "summary.csv",
+		"measure,provider,method,backing,cache,size_bytes,threads,phase,metric,unit,flags\n"
+		"latency,k2u,pfn,contig,wb,4096,1,setup,mmap,insn,\n"
+		"latency,k2u,read,contig,wb,64,1,warm,read,insn,nonlinear\n");
+	snprintf(
+		text, sizeof(text),
+		"{\"schema\": 1, \"complete\": %s, \"venue\": \"icount\", \"kernel\": {\"release\": \"%s.7-cloud\"}}",
+		complete ? "true" : "false", kernel);
+	put_text(&sub, "env.json", text);
+}
+
+static void remove_kernel(struct fixture *f, const char *kernel)
+{
+	static const char *const files[] = { "boots.csv", "summary.csv",
+					     "env.json" };
+	struct fixture sub = {};
+	unsigned int i;
+
+	snprintf(sub.dir, sizeof(sub.dir), "%.40s/%.16s", f->dir, kernel);
+	for (i = 0; i < ARRAY_SIZE(files); i++)
+		remove_file(&sub, files[i]);
+	assert_int_equal(rmdir(sub.dir), 0);
+}
+
+/* 6.2 before 6.10: 3 % slower, then 0.2 % faster, which is no step; gaps, too */
+static void test_matrix(void **state)
+{
+	char csv[] = "--format=csv", steps[] = "--steps", saved[] = "--saved";
+	struct fixture *f = *state;
+	char *text, *again;
+
+	put_kernel(f, "6.10", 1030, true, true);
+	put_kernel(f, "6.2", 1000, false, true);
+	put_kernel(f, "7.0", 1028, true, true);
+	put_kernel(f, "6.1", 1, false, false);
+	put_text(f, "gaps.csv", "kernel,reason\n6.5,no such image\n");
+
+	text = output(f, cmd_matrix, 0, NULL);
+	assert_said(f, "incomplete run: left out");
+	assert_non_null(strstr(
+		text, "pfn (contig) mmap 4 KiB   insn  1000   1030▲  1028"));
+	assert_non_null(strstr(
+		text, "read (contig) read 64 B † insn     –   2010   2010"));
+	assert_non_null(strstr(text, "3 steps: 1 slower, 2 equivalent.\n"));
+	assert_non_null(strstr(text, "6.5: not measured: no such image\n"));
+	assert_non_null(strstr(
+		text, "6.1.7-cloud: not measured: its run did not end\n"));
+	assert_non_null(strstr(text, "against itself (A/A): passed"));
+	free(text);
+
+	text = output(f, cmd_matrix, 0, csv);
+	assert_non_null(strstr(
+		text, ",6.2,6.2.7-cloud,20,1000.15,1000.1,1000.2,,,,,,,1,\n"));
+	assert_non_null(strstr(text, ",slower,1.03,\n"));
+	assert_non_null(strstr(text, ",nonlinear;emulated-copy\n"));
+	again = slurp(f, "matrix.csv");
+	assert_string_equal(text, again);
+	free(again);
+	free(text);
+	text = output(f, cmd_matrix, 0, steps);
+	assert_non_null(strstr(
+		text,
+		"▲ 6.2 → 6.10  k2u pfn (contig) mmap 4 KiB: 1000 insn → 1030 insn, ×1.0300 [1.0300, 1.0300]\n"));
+	free(text);
+	text = output(f, cmd_matrix, 0, saved);
+	assert_non_null(strstr(text, "1000   1030▲  1028"));
+	free(text);
+
+	remove_kernel(f, "6.2");
+	remove_kernel(f, "6.10");
+	remove_kernel(f, "6.1");
+	remove_kernel(f, "7.0");
+	remove_file(f, "gaps.csv");
+	remove_file(f, "matrix.csv");
+	free(output(f, cmd_matrix, -ENODATA, NULL));
+	assert_said(f, "no complete run of a kernel");
+}
+
 static void test_format(void **state)
 {
 	static const struct {
@@ -666,14 +1124,23 @@ int main(void)
 		cmocka_unit_test(test_percentile_blanks),
 		cmocka_unit_test(test_coverage),
 		cmocka_unit_test(test_breakeven),
+		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_parse_size),
 		RUN_TEST(test_breakeven_file),
 		RUN_TEST(test_parity_file),
 		RUN_TEST(test_summary),
 		RUN_TEST(test_boots),
+		RUN_TEST(test_boots_interval),
+		RUN_TEST(test_joining),
+		RUN_TEST(test_boots_read),
+		RUN_TEST(test_parity_boots),
+		RUN_TEST(test_list_boots),
+		RUN_TEST(test_list),
+		RUN_TEST(test_matrix),
 		RUN_TEST(test_partial),
 		RUN_TEST(test_columns),
+		RUN_TEST(test_repeated_rows),
 		RUN_TEST(test_bad_csv),
 		RUN_TEST(test_long_line),
 		RUN_TEST(test_bad_verdict),
