@@ -27,7 +27,7 @@ bench_OBJS := $(filter-out $(BUILD)/bench/get.o,$(call objs,bench))
 get_OBJS   := $(addprefix $(BUILD)/bench/,$(GET_OBJS))
 stat_OBJS  := $(call objs,stat)
 UNIT	   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-GUEST	   := $(patsubst tests/guest/%.c,$(BUILD)/tests/%,$(wildcard tests/guest/guest_*.c))
+GUEST	   := $(patsubst tests/guest/%.c,$(BUILD)/tests/%,$(wildcard tests/guest/guest_*.c tests/guest/debug_*.c))
 PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
 
 # Built from the statistics themselves
@@ -83,7 +83,7 @@ $(BUILD)/tests/test_stat $(BUILD)/tests/test_compare: $(filter-out %/main.o,$(st
 $(STATS): $(BUILD)/tests/%: $(BUILD)/tests/stats/%.o $(filter-out %/main.o,$(stat_OBJS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(stat_LIBS)
 
-$(BUILD)/tests/guest_%: $(BUILD)/tests/guest/guest_%.o
+$(GUEST): $(BUILD)/tests/%: $(BUILD)/tests/guest/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
 # The main job; QUICK OUT BOOTS METHODS MEASURES SIZES VENUE KERNEL SEED: see

@@ -75,6 +75,7 @@ bench() {
 	dmesg | tagged dmesg.txt
 }
 
+# tests [COMMAND...]: every guest_* or these, each a program and its arguments.
 # TAP lines as "<program>\t<line>"; then the program's status and what it made
 # the kernel say
 tests() {
@@ -83,9 +84,12 @@ tests() {
 	echo 0 >/proc/sys/debug/exception-trace
 	load
 	dmesg -c | tagged dmesg.txt
-	for program in /tests/*; do
-		name=${program##*/}
-		CMOCKA_MESSAGE_OUTPUT=TAP "$program" >/tmp/out 2>&1 </dev/null
+	cd /tests || bye 1
+	[ $# -gt 0 ] || set -- guest_*
+	for command; do
+		name=${command%% *}
+		# shellcheck disable=SC2086 # a program and its arguments
+		CMOCKA_MESSAGE_OUTPUT=TAP ./$command >/tmp/out 2>&1 </dev/null
 		rc=$?
 		tagged "tap	$name" </tmp/out
 		printf 'tap\t%s\tstatus %s\n' "$name" "$rc" >&3
@@ -103,7 +107,7 @@ done </job/args
 status=0
 case $(cat /job/name) in
 bench) bench "$@" ;;
-tests) tests ;;
+tests) tests "$@" ;;
 probe) ;;
 esac
 bye "$status"

@@ -4,12 +4,15 @@
 #
 #	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
 #		      [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS]
-#		      [--hyperfine=METHODS] [-- ARGUMENT...]
+#		      [--hyperfine=METHODS] [--smp=N] [--memory=SIZE] [--append=WORDS]
+#		      [-- ARGUMENT...]
 #	scripts/vm.sh --kernel=KERNEL --job=probe
 #
 # probe only says what bench would use. bench runs "k2u-bench run ARGUMENT..." and with
 # --hyperfine scripts/hyperfine.sh (METHODS: a comma list, empty for all); tests
-# runs build/tests/guest_*. The guest has an initramfs and two serial ports, no
+# runs build/tests/guest_*, or where there are ARGUMENTs just these, each a
+# program of build/tests and its own arguments. WORDS are added to the kernel's
+# command line. The guest has an initramfs and two serial ports, no
 # disk and no network. Its lines "<tag>\t<text>" on the second port become files
 # in DIR (see split); text that it sends is never executed.
 #
@@ -28,13 +31,12 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$top/scripts/lib.sh"
 
 PROBE_S=10
-MEMORY=1G
 
 usage() {
-	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS] [-- ARGUMENT...]"
+	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS] [--smp=N] [--memory=SIZE] [--append=WORDS] [-- ARGUMENT...]"
 }
 
-kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no
+kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no smp=1 memory=1G append=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel=*) kernel=${1#*=} ;;
@@ -45,6 +47,9 @@ while [ $# -gt 0 ]; do
 	--boot=*) boot=${1#*=} ;;
 	--insmod=*) insmod=${1#*=} ;;
 	--hyperfine=*) hyperfine=${1#*=} ;;
+	--smp=*) smp=${1#*=} ;;
+	--memory=*) memory=${1#*=} ;;
+	--append=*) append=${1#*=} ;;
 	--)
 		shift
 		break
@@ -61,6 +66,7 @@ probe) ;;
 esac
 case $accel in auto | tcg | icount) ;; *) usage ;; esac
 case $boot in '' | 0* | *[!0-9]*) usage ;; esac
+case $smp in '' | 0* | *[!0-9]*) usage ;; esac
 
 guest=''	# process id of a running guest
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-vm.XXXXXX")
@@ -149,11 +155,12 @@ initramfs() {
 		fi
 		;;
 	tests)
-		for program in "$programs"/tests/guest_*; do
+		for program in "$programs"/tests/guest_* "$programs"/tests/debug_*; do
 			case $program in *.d | *.o) continue ;; esac
-			[ -f "$program" ] || die "there are no guest tests in $programs/tests: run make tests"
+			[ -f "$program" ] || continue
 			add "$program" "tests/${program##*/}"
 		done
+		[ -e "$tmp/rootfs/tests" ] || die "there are no guest tests in $programs/tests: run make tests"
 		;;
 	esac
 	find "$tmp/rootfs" -exec touch -h -d @0 {} +
@@ -180,9 +187,9 @@ start() {
 	# The guest must not outlive this script, even if that is killed
 	# shellcheck disable=SC2086 # $machine and $port_device are lists of words
 	setpriv --pdeathsig TERM timeout -k 5 "$seconds" "$qemu" $machine "$@" \
-		-smp 1 -m "$MEMORY" -no-reboot -nodefaults -no-user-config -display none \
+		-smp "$smp" -m "$memory" -no-reboot -nodefaults -no-user-config -display none \
 		-kernel "$(field vmlinuz "$tmp/kernel")" -initrd "$cpio" \
-		-append "console=$console panic=-1 quiet nowatchdog" \
+		-append "console=$console panic=-1 quiet nowatchdog${append:+ $append}" \
 		-chardev "file,id=console,path=$tmp/console" -serial chardev:console \
 		-chardev "file,id=port,path=$tmp/port" $port_device \
 		</dev/null >"$tmp/qemu" 2>&1 &
@@ -332,7 +339,7 @@ if [ "$job" = bench ]; then
 		"--env=started=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
 		"--env=guest.qemu=$("$qemu" --version | sed -n '1s/.*version //p')"
 else
-	initramfs tests
+	initramfs tests "$@"
 fi
 
 started=$(date +%s)
