@@ -23,6 +23,7 @@
  *	EOPNOTSUPP	the method has no mapping, or not of this backing
  *	EACCES		PROT_EXEC, or PROT_WRITE on an O_RDONLY file
  *	ENOMEM		page tables, or the default buffer, could not be had
+ *	EINTR		a signal came while the default buffer was being made
  *
  * Every ioctl fails with ENOTTY (unknown command), EFAULT (bad pointer) or
  * EINVAL (a reserved field or an unknown flag is set).
@@ -90,16 +91,24 @@ struct k2u_setup {
 
 #define K2U_SETUP_FILL		(1u << 0)	/* fill with seed; else zeroed */
 
-/* K2U_IOC_FILL: write the pattern of pattern.h (EBADF: file not open for writing) */
+/*
+ * K2U_IOC_FILL: write the pattern of pattern.h.
+ *	EBADF		file not open for writing
+ *	EINTR		a signal came; the bytes up to some page are written
+ */
 struct k2u_fill {
 	__u64 seed;
 	__u64 reserved[3];	/* must be 0 */
 };
 
-/* K2U_IOC_CHECKSUM: k2u_hash() of pattern.h over the bytes as the kernel sees them */
+/*
+ * K2U_IOC_CHECKSUM: k2u_hash() of pattern.h over the bytes as the kernel sees them.
+ *	EINVAL		offset not a multiple of 8; the range ends past the buffer
+ *	EINTR		a signal came
+ */
 struct k2u_checksum {
 	__u64 offset;		/* bytes, a multiple of 8 */
-	__u64 size;		/* bytes; offset + size past the buffer: EINVAL */
+	__u64 size;		/* bytes */
 	__u64 hash;		/* out */
 	__u64 reserved[3];	/* must be 0 */
 };
