@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /* read: the file's read_iter and write_iter copy at the file position. */
 #include <linux/err.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/uio.h>
 
 #include "k2u_mod.h"
+
+/* Of a large copy; then others may run, and a process that was killed ends. */
+#define K2U_COPY_CHUNK SZ_1M
 
 ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	const struct k2u_buffer *buf =
 		k2u_file_buffer(iocb->ki_filp->private_data);
 	const loff_t pos = iocb->ki_pos;
-	size_t count = iov_iter_count(to), copied;
+	size_t count = iov_iter_count(to), copied = 0, chunk, n;
 
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
@@ -19,7 +24,14 @@ ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	k2u_spin(K2U_METHOD_read);
 	count = min_t(size_t, count, buf->size - pos);
-	copied = copy_to_iter(buf->vaddr + pos, count, to);
+	do {
+		chunk = min_t(size_t, count - copied, K2U_COPY_CHUNK);
+		n = copy_to_iter(buf->vaddr + pos + copied, chunk, to);
+		copied += n;
+		if (n < chunk || copied == count)
+			break;
+		cond_resched();
+	} while (!fatal_signal_pending(current));
 	if (!copied)
 		return -EFAULT;
 	iocb->ki_pos = pos + copied;
@@ -32,7 +44,7 @@ ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	const struct k2u_buffer *buf =
 		k2u_file_buffer(iocb->ki_filp->private_data);
 	const loff_t pos = iocb->ki_pos;
-	size_t count = iov_iter_count(from), copied;
+	size_t count = iov_iter_count(from), copied = 0, chunk, n;
 
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
@@ -42,7 +54,14 @@ ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		return -ENOSPC;
 
 	count = min_t(size_t, count, buf->size - pos);
-	copied = copy_from_iter(buf->vaddr + pos, count, from);
+	do {
+		chunk = min_t(size_t, count - copied, K2U_COPY_CHUNK);
+		n = copy_from_iter(buf->vaddr + pos + copied, chunk, from);
+		copied += n;
+		if (n < chunk || copied == count)
+			break;
+		cond_resched();
+	} while (!fatal_signal_pending(current));
 	if (!copied)
 		return -EFAULT;
 	iocb->ki_pos = pos + copied;
