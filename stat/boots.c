@@ -143,6 +143,8 @@ static int flags_row(struct boot_cells *to, const struct csv *csv)
 
 	for (i = 0; i < KEYS; i++)
 		cell.key[i] = csv_str(csv, i);
+	if (csv_flags(csv, FLAGS))
+		return -EINVAL;
 	found = bsearch(&cell, to->cell, to->n, sizeof(cell),
 			compare_boot_cells);
 	/* A cell that boots.csv does not have is no cell of a comparison */

@@ -199,8 +199,8 @@ static int new_cell(struct cells *cells, const struct csv *csv)
 	if (csv_u64(csv, SIZE, &n) || csv_u64(csv, THREADS, &n))
 		return -EINVAL;
 	for (i = 0; i < KEYS; i++) {
-		if (!*csv_str(csv, i))
-			return csv_error(csv, i, "a value");
+		if (csv_name(csv, i))
+			return -EINVAL;
 		len += strlen(csv_str(csv, i)) + 1;
 	}
 

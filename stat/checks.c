@@ -250,7 +250,7 @@ int cmd_checks(int argc, char **argv)
 	if (ret)
 		return ret;
 	ret = read_checks(&outcomes, &run);
-	if (!ret) {
+	if (!ret && outcomes.n) {
 		qsort(outcomes.outcome, outcomes.n, sizeof(*outcomes.outcome),
 		      compare_outcomes);
 	}

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "compare.h"
 
@@ -194,9 +195,13 @@ enum { OPT_FORMAT = 256, OPT_THRESHOLD, OPT_ALL };
 static void parse_side(struct side *side, char *list, struct argp_state *state)
 {
 	char *dir, *save = NULL, **p;
+	struct stat st;
 
-	for (dir = strtok_r(list, ", \t\n", &save); dir;
-	     dir = strtok_r(NULL, ", \t\n", &save)) {
+	/* A directory is one run, whatever its name */
+	dir = stat(list, &st) || !S_ISDIR(st.st_mode) ?
+		      strtok_r(list, ", \t\n", &save) :
+		      list;
+	for (; dir; dir = save ? strtok_r(NULL, ", \t\n", &save) : NULL) {
 		p = grow(side->dir, side->dirs, &side->dir_room, sizeof(*p));
 		if (!p)
 			argp_failure(state, FAILED, 0, "out of memory");

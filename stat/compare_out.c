@@ -45,6 +45,16 @@ static size_t columns(const char *text, size_t len)
 	return n;
 }
 
+/* Bytes of a word that take so many columns; at least one */
+static size_t fitting(const char *word, size_t len, size_t room)
+{
+	size_t part = 0, n = 0;
+
+	while (part < len && (n += (word[part] & 0xc0) != 0x80) <= room)
+		part++;
+	return part ?: 1;
+}
+
 /* Words are broken only where they are longer than a line */
 static void flow_text(struct flow *f, const char *text)
 {
@@ -61,11 +71,13 @@ static void flow_text(struct flow *f, const char *text)
 			blanks = 0;
 		}
 		while (f->column + blanks + w > WIDTH && len > 1) {
-			/* As much of it as the line takes: bytes are enough */
-			size_t part = WIDTH - f->column - blanks;
+			size_t room = WIDTH - f->column, part;
 
-			while ((text[blanks + part] & 0xc0) == 0x80)
-				part--;
+			if (blanks >= room) {
+				text += blanks;
+				blanks = 0;
+			}
+			part = fitting(text + blanks, len, room - blanks);
 			printf("%.*s\n%*s", (int)(blanks + part), text,
 			       (int)f->indent, "");
 			text += blanks + part;
@@ -85,7 +97,7 @@ static void flow(struct flow *f, const char *fmt, ...)
 static void flow(struct flow *f, const char *fmt, ...)
 {
 	va_list args;
-	char *text, *p;
+	char *text;
 
 	va_start(args, fmt);
 	if (vasprintf(&text, fmt, args) < 0) {
@@ -93,13 +105,7 @@ static void flow(struct flow *f, const char *fmt, ...)
 		return;
 	}
 	va_end(args);
-	/* What comes from files must do nothing to a terminal; nor C1, in UTF-8 */
-	for (p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
-		else if (p[0] == (char)0xc2 && (unsigned char)p[1] < 0xa0)
-			p[0] = p[1] = ' ';
-	flow_text(f, text);
+	flow_text(f, harmless(text));
 	free(text);
 }
 

@@ -61,22 +61,6 @@ static int rehash(struct comparison *cmp)
 	return 0;
 }
 
-/* The names of cells are printed: none that is not plain text */
-static int check_keys(const struct boot_cell *cell, const char *dir)
-{
-	const char *p;
-	int i;
-
-	for (i = 0; i < KEYS; i++)
-		for (p = cell->key[i]; *p; p++)
-			if (*p < 0x20 || *p > 0x7e) {
-				say("%s: %s: a character that no name has: not made by k2u-bench",
-				    dir, key_name[i]);
-				return -EINVAL;
-			}
-	return 0;
-}
-
 /* The cell's keys change hands if it is new */
 static int find_joint(struct comparison *cmp, struct boot_cell *cell,
 		      struct joint **joint)
@@ -195,7 +179,7 @@ static int boot_numbers(const struct boot_cells *cells, uint64_t **numbers,
 }
 
 static int add_cells(struct comparison *cmp, enum side_of side,
-		     struct boot_cells *cells, const char *dir)
+		     struct boot_cells *cells)
 {
 	uint64_t *numbers = NULL, *at;
 	struct boot_cell *c;
@@ -209,9 +193,7 @@ static int add_cells(struct comparison *cmp, enum side_of side,
 	for (c = cells->cell; !ret && c < cells->cell + cells->n; c++) {
 		if (!cell_is_compared(c->key))
 			continue;
-		ret = check_keys(c, dir)	     ?:
-			      find_joint(cmp, c, &j) ?:
-			      flags_add(&j->flags, c->flags);
+		ret = find_joint(cmp, c, &j) ?: flags_add(&j->flags, c->flags);
 		for (i = 0; !ret && i < c->boots; i++) {
 			at = bsearch(&c->boot[i].boot, numbers, n,
 				     sizeof(*numbers), compare_u64);
@@ -326,7 +308,7 @@ static int add_run(struct comparison *cmp, enum side_of side, const char *dir)
 	if (!ret)
 		ret = boots_read(&cells, &run);
 	if (!ret) {
-		ret = add_cells(cmp, side, &cells, dir) ?: add_starts(s, &run);
+		ret = add_cells(cmp, side, &cells) ?: add_starts(s, &run);
 		boots_free(&cells);
 	}
 	if (!s->run.env && !ret)
@@ -377,8 +359,9 @@ static int read_side(struct comparison *cmp, enum side_of which)
 		if (ret)
 			return ret;
 	}
-	qsort(side->started, side->starts, sizeof(*side->started),
-	      compare_strings);
+	if (side->starts)
+		qsort(side->started, side->starts, sizeof(*side->started),
+		      compare_strings);
 	return check_twice(side);
 }
 
@@ -542,6 +525,7 @@ int compare_read(struct comparison *cmp)
 	/* The hash table has their places */
 	free(cmp->slot);
 	cmp->slot = NULL;
-	qsort(cmp->joint, cmp->n, sizeof(*cmp->joint), compare_joints);
+	if (cmp->n)
+		qsort(cmp->joint, cmp->n, sizeof(*cmp->joint), compare_joints);
 	return 0;
 }

@@ -213,8 +213,9 @@ static int configs_read(struct configs *configs, const struct cells *cells)
 		if (ret < 0)
 			return ret;
 	}
-	qsort(configs->config, configs->n, sizeof(*configs->config),
-	      compare_configs);
+	if (configs->n)
+		qsort(configs->config, configs->n, sizeof(*configs->config),
+		      compare_configs);
 	return 0;
 }
 

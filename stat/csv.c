@@ -4,6 +4,7 @@
  * an error that names file, line and what was expected: a figure from a file
  * that was half understood would be worse than none.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <float.h>
@@ -100,6 +101,22 @@ static unsigned int split(struct csv *csv, unsigned int n, char *line)
 	return CSV_COLUMNS + 1;
 }
 
+/* What other programs leave in a CSV that they have saved */
+static int check_header(const struct csv *csv, const char *line)
+{
+	if (!strncmp(line, "\xef\xbb\xbf", 3))
+		return malformed(
+			csv,
+			"a byte order mark: save it as plain UTF-8, without one");
+	if (strchr(line, '\r'))
+		return malformed(
+			csv,
+			"a carriage return: lines must end with a newline alone");
+	if (strchr(line, '"'))
+		return malformed(csv, "quotes are not part of this format");
+	return 0;
+}
+
 static int read_header(struct csv *csv)
 {
 	const char *name;
@@ -114,9 +131,24 @@ static int read_header(struct csv *csv)
 		csv->line = 1;
 		return malformed(csv, "empty: expected a header line");
 	}
+	ret = check_header(csv, line);
+	if (ret)
+		return ret;
 	csv->columns = split(csv, 0, line);
-	if (csv->columns > CSV_COLUMNS)
-		return malformed(csv, "too many columns");
+	if (csv->columns > CSV_COLUMNS) {
+		say("%s:%lu: more than %d columns", csv->path, csv->line,
+		    CSV_COLUMNS);
+		return -EINVAL;
+	}
+	for (i = 1; i < csv->columns; i++) {
+		for (j = 0; j < i; j++) {
+			if (strcmp(csv->field[i], csv->field[j]))
+				continue;
+			say("%s:%lu: two columns '%.80s' in the header",
+			    csv->path, csv->line, csv->field[i]);
+			return -EINVAL;
+		}
+	}
 
 	csv->field[CSV_COLUMNS] = "";
 	for (i = 0; csv->want[i]; i++) {
@@ -250,6 +282,23 @@ int csv_error(const struct csv *csv, unsigned int want, const char *expected)
 	say("%s:%lu: %s: expected %s, got '%.80s'", csv->path, csv->line,
 	    csv->want[want], expected, csv_str(csv, want));
 	return -EINVAL;
+}
+
+int csv_name(const struct csv *csv, unsigned int want)
+{
+	return is_name(csv_str(csv, want)) ? 0 : csv_error(csv, want, NAME_IS);
+}
+
+int csv_flags(const struct csv *csv, unsigned int want)
+{
+	const char *p;
+
+	for (p = csv_str(csv, want); *p; p++)
+		if (!isascii(*p) ||
+		    (!isalnum((unsigned char)*p) && !strchr("-;>%", *p)))
+			return csv_error(csv, want,
+					 "flags: names, semicolons between");
+	return 0;
 }
 
 int csv_u64(const struct csv *csv, unsigned int want, uint64_t *value)

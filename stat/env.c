@@ -12,6 +12,7 @@ enum what { TABLE, GET, CAPTION, WARNINGS, METHODS, AGAINST };
 struct args {
 	const char *dir;
 	enum what what;
+	bool markdown; /* what is text, for GET and CAPTION */
 	const char *path; /* in env.json; or the other run */
 };
 
@@ -53,7 +54,7 @@ static int print_object(json_t *object, const char *prefix)
 	return 0;
 }
 
-static int print_get(const struct run *run, const char *path)
+static int print_get(const struct run *run, const char *path, bool markdown)
 {
 	char *text;
 
@@ -65,14 +66,14 @@ static int print_get(const struct run *run, const char *path)
 	text = run_env_text(run, path);
 	if (!text)
 		return out_of_memory();
-	print_text(text, false);
+	print_text(text, markdown);
 	putchar('\n');
 	free(text);
 	return 0;
 }
 
 /* One line that says what a figure of this run is worth */
-static int print_caption(const struct run *run)
+static int print_caption(const struct run *run, bool markdown)
 {
 	const char *venue = run_venue(run);
 	char *release, *model, *id, *virt;
@@ -93,14 +94,20 @@ static int print_caption(const struct run *run)
 		printf(": instruction counts, no hardware time");
 	else if (!strcmp(venue, "tcg") || !strcmp(virt, "tcg"))
 		printf(": EMULATED time (TCG), not hardware");
-	printf(", Linux %s", *release ? release : "(unknown)");
-	if (strcmp(venue, "icount") && strcmp(venue, "tcg"))
-		printf(", %s", *model ? model : "unknown CPU");
+	printf(", Linux ");
+	print_text(*release ? release : "(unknown)", markdown);
+	if (strcmp(venue, "icount") && strcmp(venue, "tcg")) {
+		printf(", ");
+		print_text(*model ? model : "unknown CPU", markdown);
+	}
 	if (!strcmp(venue, "native") && *virt && strcmp(virt, "none") &&
-	    strcmp(virt, "tcg"))
-		printf(" (virtual machine: %s)", virt);
+	    strcmp(virt, "tcg")) {
+		printf(" (virtual machine: ");
+		print_text(virt, markdown);
+		putchar(')');
+	}
 	printf(". Run ");
-	print_text(*id ? id : run->dir, false);
+	print_text(*id ? id : run->dir, markdown);
 	putchar('\n');
 out:
 	free(release);
@@ -197,7 +204,14 @@ static int print_against(const struct run *run, const char *dir)
 	return ret;
 }
 
-enum { OPT_GET = 256, OPT_CAPTION, OPT_WARNINGS, OPT_METHODS, OPT_AGAINST };
+enum {
+	OPT_GET = 256,
+	OPT_CAPTION,
+	OPT_MARKDOWN,
+	OPT_WARNINGS,
+	OPT_METHODS,
+	OPT_AGAINST
+};
 
 static error_t parse(int opt, char *arg, struct argp_state *state)
 {
@@ -210,6 +224,9 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_CAPTION:
 		args->what = CAPTION;
+		return 0;
+	case OPT_MARKDOWN:
+		args->markdown = true;
 		return 0;
 	case OPT_WARNINGS:
 		args->what = WARNINGS;
@@ -235,6 +252,8 @@ int cmd_env(int argc, char **argv)
 		  "One value, by its dotted path; empty if unknown", 0 },
 		{ "caption", OPT_CAPTION, NULL, 0,
 		  "Venue, kernel, CPU and run id in one line", 0 },
+		{ "markdown", OPT_MARKDOWN, NULL, 0,
+		  "With --get and --caption: as text for Markdown", 0 },
 		{ "warnings", OPT_WARNINGS, NULL, 0,
 		  "What changed or never settled", 0 },
 		{ "methods", OPT_METHODS, NULL, 0,
@@ -263,10 +282,10 @@ int cmd_env(int argc, char **argv)
 		ret = print_object(run.env, "");
 		break;
 	case GET:
-		ret = print_get(&run, args.path);
+		ret = print_get(&run, args.path, args.markdown);
 		break;
 	case CAPTION:
-		ret = print_caption(&run);
+		ret = print_caption(&run, args.markdown);
 		break;
 	case WARNINGS:
 		print_warnings(&run);

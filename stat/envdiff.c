@@ -154,10 +154,7 @@ static char *value_text(const json_t *value, const char *path)
 	else
 		text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT |
 						 JSON_REAL_PRECISION(6));
-	for (p = text; p && *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
-	return text;
+	return harmless(text);
 }
 
 static int add_change(struct env_changes *out, const char *path,

@@ -81,11 +81,11 @@ static int decimals(double value, double width)
 {
 	int lead, digits;
 
-	if (value == 0)
+	if (value == 0 || !isfinite(value))
 		return 0;
 	lead = floor(log10(fabs(value)));
 	digits = 3;
-	if (width > 0)
+	if (width > 0 && isfinite(width))
 		digits = lead - (int)floor(log10(width)) + 2;
 	digits = digits < 3 ? 3 : digits > 5 ? 5 : digits;
 	digits -= lead + 1;
@@ -124,12 +124,13 @@ const char *format_estimate(const struct estimate *est, const char *unit,
 
 void print_text(const char *text, bool markdown)
 {
-	for (; *text; text++) {
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			putchar(' ');
-		else if (markdown && strchr("|<>`*_[]\\", *text))
-			printf("\\%c", *text);
-		else
-			putchar(*text);
+	char *copy = strdup(text), *p;
+
+	for (p = harmless(copy); p && *p; p++) {
+		/* & would begin an entity */
+		if (markdown && strchr("|<>&`*_[]\\", *p))
+			putchar('\\');
+		putchar(*p);
 	}
+	free(copy);
 }

@@ -66,7 +66,6 @@ int cmd_hyperfine(int argc, char **argv)
 	};
 	const char *dir = NULL;
 	json_t *root, *result, *results;
-	json_error_t error;
 	struct run run;
 	char *path;
 	size_t i;
@@ -80,11 +79,14 @@ int cmd_hyperfine(int argc, char **argv)
 	run_close(&run);
 	if (!path)
 		return -ENOMEM;
-	root = json_load_file(path, 0, &error);
+	ret = json_read(path, &root);
+	if (ret == -ENOENT)
+		say("%s: %s", path, strerror(ENOENT));
+	if (ret)
+		goto out;
 	results = json_object_get(root, "results");
 	if (!json_is_array(results)) {
-		say("%s:%d: %s", path, root ? 1 : error.line,
-		    root ? "expected an array 'results'" : error.text);
+		say("%s: results: expected an array", path);
 		ret = -EINVAL;
 		goto out;
 	}

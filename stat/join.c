@@ -133,6 +133,29 @@ static bool has_boot(const struct run *run, uint64_t number)
 	return false;
 }
 
+/* What lies behind these lengths is cut off: nothing may be taken for 0 */
+static int check_bytes(const struct run *run)
+{
+	json_t *bytes = json_object_get(run->env, "bytes"), *n;
+	bool any = json_array_size(json_object_get(run->env, "boots"));
+	size_t i;
+
+	if (!json_is_object(bytes)) {
+		say("%s/env.json: bytes: expected an object", run->dir);
+		return -EINVAL;
+	}
+	for (i = 0; i < ARRAY_SIZE(rows_files); i++) {
+		n = json_object_get(bytes, rows_files[i]);
+		if ((!n && !any) ||
+		    (json_is_integer(n) && json_integer_value(n) >= 0))
+			continue;
+		say("%s/env.json: bytes.%s: expected how long it is", run->dir,
+		    rows_files[i]);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 /* A run that was measured before there were several boots to one */
 static int number_boots(struct run *run)
 {
@@ -149,7 +172,7 @@ static int number_boots(struct run *run)
 		return -EINVAL;
 	}
 	if (boots)
-		return 0;
+		return check_bytes(run);
 	ret = read_boot(run, &number);
 	if (ret)
 		return ret;
@@ -217,6 +240,26 @@ static int begin_run(struct run *run, const struct run *boot)
 
 /* ---- rows ---- */
 
+/* Not from a FIFO, which would be waited for */
+static FILE *open_rows(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	FILE *f;
+
+	if (fd < 0)
+		return NULL;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode)) {
+		f = fdopen(fd, "r");
+		if (f)
+			return f;
+	} else {
+		errno = EINVAL;
+	}
+	close(fd);
+	return NULL;
+}
+
 static int copy_rows(FILE *from, int to, bool header)
 {
 	char *line = NULL;
@@ -275,12 +318,13 @@ static int join_rows(const struct run *run, const struct run *boot,
 		ret = -ENOMEM;
 		goto out;
 	}
-	f = fopen(from, "re");
+	f = open_rows(from);
 	if (!f) {
 		ret = io_error(from);
 		goto out;
 	}
-	fd = open(to, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	fd = open(to, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
+		  0666);
 	if (fd < 0 || fstat(fd, &st)) {
 		ret = io_error(to);
 		goto out;
@@ -328,8 +372,10 @@ static void join_dmesg(const struct run *run, const struct run *boot,
 {
 	char *to = run_path(run, "dmesg.txt"),
 	     *from = run_path(boot, "dmesg.txt");
-	FILE *in = from ? fopen(from, "re") : NULL;
-	int fd = in && to ? open(to, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+	FILE *in = from ? open_rows(from) : NULL;
+	int fd = in && to ? open(to,
+				 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
+					 O_NONBLOCK,
 				 0666) :
 			    -1;
 
@@ -408,17 +454,16 @@ close:
 
 static int check_env(const struct run *run, const char *path)
 {
-	json_error_t error;
 	json_t *env;
 	int ret;
 
 	if (!run->env) /* nothing to differ from */
 		return 0;
-	env = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-	if (!env) {
-		say("%s:%d: %s", path, error.line, error.text);
-		return -EINVAL;
-	}
+	ret = json_read(path, &env);
+	if (ret == -ENOENT)
+		say("%s: %s", path, strerror(ENOENT));
+	if (ret)
+		return ret;
 	ret = same_environment(run, env, "this machine, now");
 	json_decref(env);
 	return ret;

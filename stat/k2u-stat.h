@@ -20,6 +20,15 @@
 /* Prefixed message on stderr */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int out_of_memory(void);
+/* Text from a file, for a terminal: what would control one is blank. Returns it */
+char *harmless(char *text);
+/*
+ * What methods, units, kernels ... are called. Names go into charts, Markdown
+ * and commands, so what means something there is part of none.
+ */
+#define NAME_LEN_MAX 64
+#define NAME_IS "a name: letters, digits and ._+~/-"
+bool is_name(const char *text);
 /* Make room for one more element; size doubles */
 void *grow(void *array, size_t n, size_t *room, size_t elem);
 
@@ -63,6 +72,10 @@ void csv_repeat(struct csv *csv, unsigned int n);
 int csv_next(struct csv *csv); /* 1: a row, 0: end, -errno */
 void csv_close(struct csv *csv);
 int csv_error(const struct csv *csv, unsigned int want, const char *expected);
+/* That it is a name */
+int csv_name(const struct csv *csv, unsigned int want);
+/* The same of a list of flags */
+int csv_flags(const struct csv *csv, unsigned int want);
 int csv_u64(const struct csv *csv, unsigned int want, uint64_t *value);
 /* Decimal, finite, correctly rounded, and nothing else in text */
 int parse_f64(const char *text, double *value);
@@ -139,6 +152,8 @@ struct run {
 	bool complete;
 };
 
+/* -ENOENT is not said; of anything else that is wrong, file and line are */
+int json_read(const char *path, json_t **root);
 int run_open(struct run *run, const char *dir);
 void run_close(struct run *run);
 char *run_path(const struct run *run, const char *name);

@@ -79,6 +79,7 @@ static bool is_run(const char *dir)
 static long count_rows(const struct run *run, const char *name)
 {
 	char *path = run_path(run, name), buf[65536], *p;
+	struct stat st;
 	long rows = -1;
 	ssize_t got;
 	int fd;
@@ -87,6 +88,10 @@ static long count_rows(const struct run *run, const char *name)
 	free(path);
 	if (fd < 0)
 		return -1;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -1;
+	}
 	while ((got = read(fd, buf, sizeof(buf))) > 0)
 		for (p = buf; (p = memchr(p, '\n', buf + got - p)); p++)
 			rows++;
@@ -223,6 +228,8 @@ static void print_list_text(const struct list *list)
 	int width[COLUMNS], left = WIDTH - 2 * (COLUMNS - 1), i;
 	const struct line *l;
 
+	for (l = list->line; l < list->line + list->n; l++)
+		harmless(l->text[NAME]);
 	for (i = 0; i < COLUMNS; i++) {
 		width[i] = strlen(column_name[i]);
 		for (l = list->line; l < list->line + list->n; l++)

@@ -55,6 +55,8 @@ int matrix_sort(struct matrix *m)
 	struct kernel *k = m->kernel;
 	size_t i, j;
 
+	if (!m->kernels)
+		return 0;
 	qsort(k, m->kernels, sizeof(*k), compare_kernels);
 	for (i = 0; i < m->kernels; i++) {
 		k[i].name = short_name(k[i].release);
@@ -583,7 +585,7 @@ static void matrix_free(struct matrix *m)
 /* ---- the command ---- */
 
 static const char *const formats[] = { "text", "md", "csv", "dat", NULL };
-static const char *const prints[] = { "kernels", "gaps",  "titles",
+static const char *const prints[] = { "kernels", "gaps",  "reasons", "titles",
 				      "sizes",	 "boots", NULL };
 
 struct args {
@@ -711,7 +713,7 @@ static const struct argp_option options[] = {
 	{ "steps", OPT_STEPS, "N", OPTION_ARG_OPTIONAL,
 	  "Only the N largest steps (default 10)", 2 },
 	{ "print", OPT_PRINT, "WHAT", 0,
-	  "Not a table, but for gnuplot the kernels, the gaps, or of the chosen cells the titles, "
+	  "Not a table, but for gnuplot the kernels, the gaps (reasons: as Markdown, with why), or of the chosen cells the titles, "
 	  "the sizes, the number of boots",
 	  2 },
 	{ "saved", OPT_SAVED, NULL, 0,

@@ -5,6 +5,9 @@
 
 #include "k2u-stat.h"
 
+/* There is an entry for each cell of each: room that a file must not ask for */
+#define KERNELS_MAX 256
+
 /* A kernel of the campaign, the oldest first */
 struct kernel {
 	char *name; /* short: 6.12; the release where that names two */
@@ -80,7 +83,7 @@ int matrix_print_steps(const struct matrix *m, const struct selection *sel,
 		       enum matrix_format format, size_t most);
 /* For gnuplot */
 void matrix_print_dat(const struct matrix *m, const struct selection *sel);
-enum matrix_fact { F_KERNELS, F_GAPS, F_TITLES, F_SIZES, F_BOOTS };
+enum matrix_fact { F_KERNELS, F_GAPS, F_REASONS, F_TITLES, F_SIZES, F_BOOTS };
 
 /* Titles: one for each data set, in their order */
 void matrix_print_fact(const struct matrix *m, const struct selection *sel,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* matrix.csv: what a campaign came to, kept and read again. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,8 @@ static int load_row(struct matrix *m, struct csv *csv, struct loaded *l)
 	int ret, v;
 
 	ret = cells_row(&m->cells, csv, &cell)			 ?:
+		      csv_name(csv, RELEASE)			 ?:
+		      csv_flags(csv, FLAGS)			 ?:
 		      csv_u64(csv, BOOTS, &e->boots)		 ?:
 		      csv_f64(csv, MEDIAN, &e->est.median)	 ?:
 		      csv_f64_or_none(csv, LOW, &e->est.low)	 ?:
@@ -62,12 +65,19 @@ static int load_row(struct matrix *m, struct csv *csv, struct loaded *l)
 	if (v == VERDICTS && *csv_str(csv, VERDICT))
 		return csv_error(csv, VERDICT, "a verdict");
 	e->verdict = v;
+	if ((v == SLOWER || v == FASTER) &&
+	    !(e->ratio > 0 && isfinite(e->ratio)))
+		return csv_error(csv, RATIO,
+				 "a ratio above 0 of such a verdict");
 	e->there = true;
 	l->cell = cell - m->cells.cell;
 	for (l->kernel = 0; l->kernel < m->kernels; l->kernel++)
 		if (!strcmp(m->kernel[l->kernel].release,
 			    csv_str(csv, RELEASE)))
 			break;
+	if (l->kernel == KERNELS_MAX)
+		return csv_error(csv, RELEASE,
+				 "no more kernels than a campaign can have");
 	if (l->kernel == m->kernels) {
 		release = strdup(csv_str(csv, RELEASE));
 		if (!release || !matrix_add_kernel(m, release))

@@ -281,7 +281,7 @@ int matrix_print_table(const struct matrix *m, const struct selection *sel,
 		       bool markdown)
 {
 	const struct series **chosen, *s;
-	int w[2 + m->kernels], name = 4;
+	int *w = calloc(2 + m->kernels, sizeof(*w)), name = 4;
 	bool provider = false, flags = false, mark, copies = false;
 	const char *unit;
 	char buf[256];
@@ -289,8 +289,11 @@ int matrix_print_table(const struct matrix *m, const struct selection *sel,
 	double factor;
 
 	chosen = choose(m, sel, &n);
-	if (!chosen)
+	if (!chosen || !w) {
+		free(chosen);
+		free(w);
 		return -ENOMEM;
+	}
 	w[0] = w[1] = 4;
 	for (k = 0; k < m->kernels; k++)
 		w[2 + k] = width(m->kernel[k].name) + 1;
@@ -357,6 +360,7 @@ int matrix_print_table(const struct matrix *m, const struct selection *sel,
 			       "");
 out:
 	free(chosen);
+	free(w);
 	return 0;
 }
 
@@ -592,6 +596,15 @@ void matrix_print_fact(const struct matrix *m, const struct selection *sel,
 			putchar(' ');
 		}
 		break;
+	case F_REASONS:
+		for (i = 0; i < m->gaps; i++) {
+			printf("- ");
+			print_text(m->gap[i].kernel, true);
+			printf(": ");
+			print_text(m->gap[i].reason, true);
+			putchar('\n');
+		}
+		return;
 	case F_TITLES:
 		print_titles(m, sel);
 		break;

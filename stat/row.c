@@ -118,9 +118,20 @@ bool selection_matches(const struct selection *sel, const char *const *key)
 	return true;
 }
 
+/* A break-even is of no cache and no number of threads */
+static int check_key(const struct csv *csv, enum key key, const char *text)
+{
+	if (is_name(text) || (!*text && (key == CACHE || key == THREADS)))
+		return 0;
+	say("%s:%lu: %s: expected %s, got '%.80s'", csv->path, csv->line,
+	    key_name[key], NAME_IS, text);
+	return -EINVAL;
+}
+
 /* A selected row with these keys; NULL in *row if it is not */
 static int add_row(struct rows *rows, const struct selection *sel,
-		   const char *const key[KEYS], struct row **row)
+		   const struct csv *csv, const char *const key[KEYS],
+		   struct row **row)
 {
 	size_t len = 0;
 	struct row *r;
@@ -128,6 +139,9 @@ static int add_row(struct rows *rows, const struct selection *sel,
 	int i;
 
 	*row = NULL;
+	for (i = 0; i < KEYS; i++)
+		if (check_key(csv, i, key[i]))
+			return -EINVAL;
 	if (!selection_matches(sel, key))
 		return 0;
 	r = grow(rows->row, rows->n, &rows->room, sizeof(*r));
@@ -186,7 +200,7 @@ static int summary_row(struct rows *rows, const struct selection *sel,
 
 	for (i = 0; i < KEYS; i++)
 		key[i] = csv_str(csv, i);
-	ret = csv_u64(csv, SIZE, &size) ?: add_row(rows, sel, key, &row);
+	ret = csv_u64(csv, SIZE, &size) ?: add_row(rows, sel, csv, key, &row);
 	if (ret || !row)
 		return ret;
 	row->size = size;
@@ -238,7 +252,7 @@ static int cost_row(struct rows *rows, const struct selection *sel,
 		 csv_str(csv, C_USES));
 	ret = csv_u64(csv, C_SIZE, &size)		  ?:
 		      csv_f64_or_none(csv, C_USES, &uses) ?:
-		      add_row(rows, sel, key, &row);
+		      add_row(rows, sel, csv, key, &row);
 	if (ret || !row)
 		return ret;
 	row->size = size;
@@ -292,7 +306,7 @@ static int breakeven_row(struct rows *rows, const struct selection *sel,
 		 !strcmp(last->key[BACKING], key[BACKING]) &&
 		 !strcmp(last->key[SIZE], key[SIZE]))
 		goto ratio;
-	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, key, &row);
+	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, csv, key, &row);
 	if (ret)
 		return ret;
 	if (row) {
@@ -311,7 +325,7 @@ ratio:
 		return 0;
 	snprintf(metric, sizeof(metric), "e2e_%s", csv_str(csv, B_E2E));
 	key[UNIT] = "ratio";
-	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, key, &row);
+	ret = csv_u64(csv, B_SIZE, &size) ?: add_row(rows, sel, csv, key, &row);
 	if (ret || !row)
 		return ret;
 	row->size = size;
@@ -348,7 +362,7 @@ static int parity_row(struct rows *rows, const struct selection *sel,
 	uint64_t size;
 	int ret;
 
-	ret = csv_u64(csv, P_SIZE, &size) ?: add_row(rows, sel, key, &row);
+	ret = csv_u64(csv, P_SIZE, &size) ?: add_row(rows, sel, csv, key, &row);
 	if (ret || !row)
 		return ret;
 	row->size = size;

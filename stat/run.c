@@ -10,6 +10,8 @@
 #include "k2u-stat.h"
 
 #define SCHEMA 1
+/* A thousand times the largest that was seen */
+#define JSON_BYTES_MAX (32L << 20)
 
 char *run_path(const struct run *run, const char *name)
 {
@@ -48,31 +50,68 @@ uint64_t run_rows_bytes(const struct run *run, const char *name, bool partial)
 	return json_integer_value(bytes);
 }
 
-static int read_env(struct run *run, const char *path)
+int json_read(const char *path, json_t **root)
 {
 	json_error_t error;
-	json_t *schema;
 	struct stat st;
 	int fd, ret;
 
+	*root = NULL;
 	/* O_NONBLOCK: a FIFO of that name must not hang us */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		return -ENOENT;
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+	    st.st_size > JSON_BYTES_MAX) {
 		ret = fd < 0 ? -errno : -EINVAL;
 		say("%s: cannot be read: %s", path,
-		    fd < 0 ? strerror(errno) : "not a regular file");
+		    fd < 0		? strerror(errno) :
+		    S_ISREG(st.st_mode) ? "too large to be one of k2u's" :
+					  "not a regular file");
 		if (fd >= 0)
 			close(fd);
 		return ret;
 	}
-	run->env = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
+	*root = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
 	close(fd);
-	if (!run->env) {
+	if (!*root) {
 		say("%s:%d:%d: %s", path, error.line, error.column, error.text);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+/* These go into charts and commands */
+static int check_names(const struct run *run, const char *path)
+{
+	static const char *const named[] = { "venue", "time_unit",
+					     "kernel.release", "tool.git",
+					     "tool.version" };
+	const char *text;
+	json_t *value;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(named); i++) {
+		value = run_env(run, named[i]);
+		text = json_string_value(value);
+		if (!value || json_is_null(value) ||
+		    (text && (!*text || is_name(text))))
+			continue;
+		say("%s: %s: expected %s, got '%.80s'", path, named[i], NAME_IS,
+		    text ?: "no text");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int read_env(struct run *run, const char *path)
+{
+	json_t *schema;
+	int ret;
+
+	ret = json_read(path, &run->env);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
 	if (!json_is_object(run->env)) {
 		say("%s: expected one JSON object", path);
 		return -EINVAL;
@@ -83,7 +122,7 @@ static int read_env(struct run *run, const char *path)
 		    path, SCHEMA);
 		return -EINVAL;
 	}
-	return 0;
+	return check_names(run, path);
 }
 
 int run_open(struct run *run, const char *dir)
@@ -147,7 +186,7 @@ json_t *run_env(const struct run *run, const char *path)
 char *run_env_text(const struct run *run, const char *path)
 {
 	json_t *at = run_env(run, path);
-	char *text, *p;
+	char *text;
 
 	if (!at || json_is_null(at))
 		return strdup("");
@@ -156,11 +195,7 @@ char *run_env_text(const struct run *run, const char *path)
 	else
 		text = json_dumps(at, JSON_ENCODE_ANY | JSON_COMPACT |
 					      JSON_REAL_PRECISION(6));
-	/* It is shown on terminals and in charts */
-	for (p = text; p && *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
-	return text;
+	return harmless(text);
 }
 
 const char *run_venue(const struct run *run)

@@ -205,14 +205,16 @@ static size_t width(const char *text)
 	return n;
 }
 
-static void print_people(const struct table *table)
+static int print_people(const struct table *table)
 {
 	bool markdown = table->args->format == MARKDOWN;
-	size_t cols = columns(table) + 1 + table->sizes, line, col, w[cols],
-	       len;
+	size_t cols = columns(table) + 1 + table->sizes, line, col, len;
+	size_t *w = calloc(cols, sizeof(*w));
 	const char *text;
 	char buf[256];
 
+	if (!w)
+		return out_of_memory();
 	for (col = 0; col < cols; col++) {
 		w[col] = 3;
 		for (line = 0; line <= table->lines; line++) {
@@ -244,6 +246,8 @@ static void print_people(const struct table *table)
 			puts("|");
 		}
 	}
+	free(w);
+	return 0;
 }
 
 /* For gnuplot: title, then median, low and high of each column (as in series.c) */
@@ -340,7 +344,7 @@ int cmd_table(int argc, char **argv)
 	if (!ret && args.format == DAT)
 		print_dat(&table);
 	else if (!ret && rows.n)
-		print_people(&table);
+		ret = print_people(&table);
 	free(table.line);
 	free(table.head);
 	rows_free(&rows);

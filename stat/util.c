@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -6,15 +7,44 @@
 
 #include "k2u-stat.h"
 
+char *harmless(char *text)
+{
+	char *p;
+
+	for (p = text; p && *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+		else if (p[0] == (char)0xc2 && (unsigned char)p[1] >= 0x80 &&
+			 (unsigned char)p[1] < 0xa0)
+			p[0] = p[1] = ' ';
+	return text;
+}
+
+bool is_name(const char *text)
+{
+	static const char other[] = "._+~/-";
+	const char *p;
+
+	for (p = text; *p; p++)
+		if (!isascii(*p) || !(isalnum((unsigned char)*p) ||
+				      (p > text && strchr(other, *p))))
+			return false;
+	return p > text && p - text <= NAME_LEN_MAX;
+}
+
 void say(const char *fmt, ...)
 {
 	va_list args;
+	char *text;
+	int len;
 
-	fputs("k2u-stat: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	len = vasprintf(&text, fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
+	if (len < 0)
+		return;
+	fprintf(stderr, "k2u-stat: %s\n", harmless(text));
+	free(text);
 }
 
 int out_of_memory(void)

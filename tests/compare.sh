@@ -154,7 +154,7 @@ says "refused: no samples" 2 'neither samples.csv nor boots.csv' a empty
 says "refused: no such run" 2 'nowhere: no such run' a nowhere
 make_run ugly
 sed -i "s/,b1,/,b$(printf '\033')[31m,/" ugly/boots.csv ugly/summary.csv
-says "refused: a name that is none" 2 'a character that no name has' a ugly
+says "refused: a name that is none" 2 'boots.csv:42: backing: expected a name: .* got .b .31m' a ugly
 make_run escape extra='"future":"\u001b[31m\u009b31m",'
 says "text from a file cannot steer a terminal" 0 'future: .* ->  +\[31m +31m$' a escape
 

@@ -759,7 +759,16 @@ static void test_bad_csv(void **state)
 		  "\"latency\",tree,read,memfd,wb,8,1,1,warm,read,ns,1,1,10,0,5\n",
 		  0, "samples.csv:2: quotes" },
 		{ HEADER ",tree,read,memfd,wb,8,1,1,warm,read,ns,1,1,10,0,5\n",
-		  0, "samples.csv:2: measure: expected a value" },
+		  0, "samples.csv:2: measure: expected a name" },
+		{ HEADER
+		  "`id`,tree,read,memfd,wb,8,1,1,warm,read,ns,1,1,10,0,5\n",
+		  0, "samples.csv:2: measure: expected a name" },
+		{ "\xef\xbb\xbf" HEADER, 0,
+		  "samples.csv:1: a byte order mark" },
+		{ "measure,provider\r\n", 0,
+		  "samples.csv:1: a carriage return" },
+		{ "measure,provider,measure\n", 0,
+		  "samples.csv:1: two columns 'measure'" },
 		{ "measure\0\n", 9, "samples.csv:1: NUL byte" },
 	};
 	struct fixture *f = *state;
@@ -933,15 +942,16 @@ static void test_list(void **state)
 	assert_said(f, "no run in it");
 
 	put_text(f, "samples.csv", HEADER KEYS_8 "1,1,1,0,2\n");
-	put_text(f, "env.json",
-		 "{\"schema\": 1, \"complete\": true, \"venue\": \"native\","
-		 "\"kernel\": {\"release\": \"6,1\"}, \"quick\": false,"
-		 "\"boots\": [{\"boot\": 1}, {\"boot\": 2}]}");
+	put_text(
+		f, "env.json",
+		"{\"schema\": 1, \"complete\": true, \"venue\": \"native\","
+		"\"kernel\": {\"release\": \"6.1\"}, \"started\": \"6,1\", \"quick\": false,"
+		"\"boots\": [{\"boot\": 1}, {\"boot\": 2}]}");
 	assert_int_equal(summarize(f->dir), 0);
 	text = output(f, cmd_list, 0, format);
 	snprintf(expected, sizeof(expected),
 		 "run,venue,kernel,boots,cells,started,complete,quick\n"
-		 "%s,native,\"6,1\",2,1,,yes,no\n",
+		 "%s,native,6.1,2,1,\"6,1\",yes,no\n",
 		 f->dir);
 	assert_string_equal(text, expected);
 	free(text);
