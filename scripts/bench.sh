@@ -333,6 +333,7 @@ version() {
 # ---- the job ----
 
 check_settings
+OUT=$(plain_path OUT "$OUT")
 if [ -n "$OUT" ]; then
 	check_dir "$OUT"
 	[ "$VENUE" = native ] || check_dir "$OUT-tree"

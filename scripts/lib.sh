@@ -29,6 +29,17 @@ is_root() {
 	[ "$(id -u)" -eq 0 ]
 }
 
+# plain_path NAME PATH: the path, which no program takes for an option. What lists
+# of runs are split at is refused.
+plain_path() {
+	case $2 in
+	*'
+'* | *'	'*) die "$1: a line break or a tab in '$2': choose another name" ;;
+	-*) printf './%s' "$2" ;;
+	*) printf '%s' "$2" ;;
+	esac
+}
+
 # field KEY FILE: the value of a key=value line
 field() {
 	sed -n "s/^$1=//p" "$2"

@@ -37,6 +37,7 @@ for kernel in $KERNELS; do
 done
 case $BOOTS in '' | *[!0-9]* | 0*) die "BOOTS=$BOOTS: use a number of boots, from 1" ;; esac
 case $QUICK in '' | 0 | 1) ;; *) die "QUICK=$QUICK: use QUICK=1, or leave it out for the full set" ;; esac
+OUT=$(plain_path OUT "$OUT")
 [ ! -e "$OUT/env.json" ] || die "$OUT is a run, not a matrix of runs: choose another OUT"
 mkdir -p -- "$OUT" || die "cannot create $OUT: choose another OUT"
 

@@ -31,6 +31,30 @@ get() {
 	"$K2U_STAT" env "--get=$2" "$1"
 }
 
+# text RUN KEY: the same for prose, harmless in Markdown
+text() {
+	"$K2U_STAT" env --markdown "--get=$2" "$1"
+}
+
+# word RUN KEY: the same for a command that readers copy: nothing but a word
+word() {
+	value=$(get "$1" "$2")
+	case $value in
+	'' | -* | *[!A-Za-z0-9._+~/-]*) printf '(not recorded)' ;;
+	*) printf '%s' "$value" ;;
+	esac
+}
+
+# code: text from a run, as it stands between backquotes
+code() {
+	tr '`' "'"
+}
+
+# markdown TEXT: a name that is not from a run
+markdown() {
+	printf '%s' "$1" | sed 's/[][|<>&`*_\\]/\\&/g'
+}
+
 # has RUN SELECTION...: is there a row?
 has() {
 	has_run=$1
@@ -113,12 +137,12 @@ draw_campaign() {
 
 # ---- parts of the report ----
 
-# link PATH: as seen from REPORT.md
+# link PATH: as seen from REPORT.md, between < and >
 link() {
 	case $1 in
 	"$top"/*) printf '%s' "${1#"$top"/}" ;;
 	*) printf '%s' "$1" ;;
-	esac
+	esac | sed 's/[\\<>]/\\&/g'
 }
 
 is_emulated() {
@@ -131,7 +155,7 @@ is_emulated() {
 # loud RUN: what nobody may overlook
 loud() {
 	if [ "$(get "$1" complete)" != true ]; then
-		error=$(get "$1" error)
+		error=$(text "$1" error)
 		printf '> **INCOMPLETE RUN: it did not end%s. What it kept is shown; do not cite it.**\n\n' \
 			"${error:+ ($error)}"
 	fi
@@ -167,7 +191,7 @@ checks_brief() {
 }
 
 summary_of() {
-	printf '### %s\n\n' "$("$K2U_STAT" env --caption "$1")"
+	printf '### %s\n\n' "$("$K2U_STAT" env --caption --markdown "$1")"
 	loud "$1"
 	shown=
 	for provider in k2u tree; do
@@ -330,7 +354,7 @@ section_environment() {
 }
 
 repeat() {
-	release=$(get "$1" kernel.release)
+	release=$(word "$1" kernel.release)
 	set -- "$1" "$(get "$1" venue)"
 	line='make bench'
 	[ "$(get "$1" quick)" != true ] || line="$line QUICK=1"
@@ -339,16 +363,16 @@ repeat() {
 	elif has_provider "$1" k2u; then
 		line="$line VENUE=native"
 	fi
-	printf '    git checkout %s\n    %s SEED=%s\n' "$(get "$1" tool.git)" "$line" "$(get "$1" seed)"
+	printf '    git checkout %s\n    %s SEED=%s\n' "$(word "$1" tool.git)" "$line" "$(word "$1" seed)"
 }
 
 section_use() {
 	printf '### Repeat and cite\n\n'
 	repeat "$1"
-	printf '\nThe driver was called as `k2u-bench %s`.\n\n' "$(get "$1" tool.args)"
-	printf '> k2u %s (git %s), run %s, %s, Linux %s, %s.\n\n' "$(get "$1" tool.version)" \
-		"$(get "$1" tool.git)" "$(get "$1" run_id)" "$(get "$1" venue)" \
-		"$(get "$1" kernel.release)" "$(get "$1" started)"
+	printf '\nThe driver was called as `k2u-bench %s`.\n\n' "$(get "$1" tool.args | code)"
+	printf '> k2u %s (git %s), run %s, %s, Linux %s, %s.\n\n' "$(text "$1" tool.version)" \
+		"$(text "$1" tool.git)" "$(text "$1" run_id)" "$(text "$1" venue)" \
+		"$(text "$1" kernel.release)" "$(text "$1" started)"
 }
 
 # largest_steps CAMPAIGN PROVIDER N TITLE: of each release the N largest
@@ -457,11 +481,11 @@ explained() {
 campaign_section() {
 	runs_of "$1" >"$tmp/campaign"
 	first=$(sed -n 1p "$tmp/campaign")
-	printf '## Across kernels: %s\n\n' "${1##*/}"
+	printf '## Across kernels: %s\n\n' "$(markdown "${1##*/}")"
 	loud "$first"
 	printf 'The same measurement, boots of the kernels in balanced order; boots per kernel: '
-	while read -r run; do
-		printf '%s: %s; ' "${run##*/}" "$("$K2U_STAT" boots "$run" | wc -l)"
+	while IFS= read -r run; do
+		printf '%s: %s; ' "$(markdown "${run##*/}")" "$("$K2U_STAT" boots "$run" | wc -l)"
 	done <"$tmp/campaign" | sed 's/; $/.\n\n/'
 	cat <<-'END'
 		A *step* is a cell whose median over the boots differs between a kernel and the one before
@@ -472,7 +496,7 @@ campaign_section() {
 	END
 	if [ -e "$1/gaps.csv" ] && [ "$(wc -l <"$1/gaps.csv")" -gt 1 ]; then
 		printf 'Not measured:\n\n'
-		sed '1d; s/^\([^,]*\),/- \1: /' "$1/gaps.csv"
+		"$K2U_STAT" matrix --saved --print=reasons "$1"
 		echo
 	fi
 	for provider in k2u tree; do
@@ -496,7 +520,7 @@ campaign_section() {
 	printf '\n</details>\n\n### What else changed\n\n'
 	printf 'Beside the kernel itself, between each kernel and the one before: look here before blaming a commit.\n\n'
 	before=
-	while read -r run; do
+	while IFS= read -r run; do
 		if [ -n "$before" ]; then
 			printf '<details><summary>%s to %s</summary>\n\n' "${before##*/}" "${run##*/}"
 			"$K2U_STAT" env "--against=$before" "$run"
@@ -505,15 +529,15 @@ campaign_section() {
 		before=$run
 	done <"$tmp/campaign"
 	printf '### Repeat and cite\n\n    git checkout %s\n    make matrix KERNELS="%s" BOOTS=%s%s\n\n' \
-		"$(get "$first" tool.git)" "$(sed 's/.*\///' "$tmp/campaign" | tr '\n' ' ' | sed 's/ $//')" \
+		"$(word "$first" tool.git)" "$(sed 's/.*\///' "$tmp/campaign" | tr '\n' ' ' | sed 's/ $//')" \
 		"$("$K2U_STAT" boots "$first" | wc -l)" \
 		"$([ "$(get "$first" quick)" != true ] || echo ' QUICK=1')"
-	printf '> k2u %s (git %s), campaign %s, %s, %s.\n\n' "$(get "$first" tool.version)" \
-		"$(get "$first" tool.git)" "${1##*/}" "$(get "$first" venue)" "$(get "$first" started)"
+	printf '> k2u %s (git %s), campaign %s, %s, %s.\n\n' "$(text "$first" tool.version)" \
+		"$(text "$first" tool.git)" "$(markdown "${1##*/}")" "$(text "$first" venue)" "$(text "$first" started)"
 }
 
 run_section() {
-	printf '## Run %s\n\n%s.\n\n' "$(get "$1" run_id)" "$("$K2U_STAT" env --caption "$1")"
+	printf '## Run %s\n\n%s.\n\n' "$(text "$1" run_id)" "$("$K2U_STAT" env --caption --markdown "$1")"
 	loud "$1"
 	! is_emulated "$1" || ! has_provider "$1" k2u || ! has "$1" --measure=cost --provider=tree "--method=$METHODS" ||
 		choice "$1" tree
@@ -609,16 +633,19 @@ cd -- "$top"
 : >"$tmp/campaigns"
 : >"$tmp/dirs"
 for dir; do
-	if is_campaign "$dir"; then
-		(CDPATH='' cd -- "$dir" && pwd) >>"$tmp/campaigns"
+	dir=$(plain_path RUNS "$dir")
+	# Absolute, so that no name is taken for an option
+	path=$(CDPATH='' cd -- "$dir" && pwd) || die "$dir: no such run"
+	if is_campaign "$path"; then
+		printf '%s\n' "$path" >>"$tmp/campaigns"
 	else
-		printf '%s\n' "$dir" >>"$tmp/dirs"
+		printf '%s\n' "$path" >>"$tmp/dirs"
 	fi
 done
-while read -r run; do
+while IFS= read -r run; do
 	summarize "$run"
 done <"$tmp/dirs"
-while read -r campaign; do
+while IFS= read -r campaign; do
 	summarize_campaign "$campaign"
 done <"$tmp/campaigns"
 have gnuplot || die "gnuplot is not there and the charts need it: apt-get install gnuplot-nox" \
@@ -627,12 +654,11 @@ have gnuplot || die "gnuplot is not there and the charts need it: apt-get instal
 # Native runs first, emulated ones last
 : >"$tmp/order"
 : >"$tmp/venues"
-while read -r campaign; do
+while IFS= read -r campaign; do
 	draw_campaign "$campaign"
 	get "$(runs_of "$campaign" | sed -n 1p)" venue >>"$tmp/venues"
 done <"$tmp/campaigns"
-while read -r run; do
-	run=$(CDPATH='' cd -- "$run" && pwd)
+while IFS= read -r run; do
 	draw "$run"
 	case $(get "$run" venue) in
 	native) rank=1 ;;
@@ -654,13 +680,13 @@ new=$(mktemp "$top/.REPORT.md.XXXXXX")
 {
 	preface
 	[ ! -s "$tmp/runs" ] || choice_preface
-	while read -r run; do
+	while IFS= read -r run; do
 		summary_of "$run"
 	done <"$tmp/runs"
-	while read -r campaign; do
+	while IFS= read -r campaign; do
 		campaign_section "$campaign"
 	done <"$tmp/campaigns"
-	while read -r run; do
+	while IFS= read -r run; do
 		run_section "$run"
 	done <"$tmp/runs"
 	method_text
