@@ -7,6 +7,14 @@ CC	?= gcc
 CFLAGS	?= -O2 -g
 BUILD	:= build
 
+# SANITIZE=1: the same programs and tests in build/asan, which stop at the first
+# undefined step. Where the arena is else, AddressSanitizer has its shadow.
+ifdef SANITIZE
+BUILD	:= build/asan
+override CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	-fsanitize=address,undefined,float-cast-overflow -DARENA_BASE='(1UL << 45)'
+endif
+
 # Only what the compiler needs to know; the rest is in include/version.h.
 # Dirty is what measures: every run rewrites REPORT.md, and is no other code for it.
 GIT	:= $(or $(shell git describe --always 2>/dev/null),unknown)$(shell \
@@ -33,7 +41,7 @@ PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
 # Built from the statistics themselves
 STATS	   := $(addprefix $(BUILD)/tests/,simulate draw)
 
-.PHONY: all programs guest-programs tests module bench matrix compare report \
+.PHONY: all programs guest-programs tests unit-tests module bench matrix compare report \
 	check check-native check-stats clean clean-cache deps help
 
 all: programs $(if $(wildcard $(KDIR)/Makefile),module,no-module)
@@ -70,6 +78,8 @@ no-module:
 	      "(install linux-headers-$$(uname -r), or pass KDIR=)" >&2
 
 tests: $(UNIT) $(GUEST) $(STATS)
+
+unit-tests: $(UNIT)
 
 # What a guest runs, for scripts/kernel.sh to build for another architecture.
 guest-programs: $(BUILD)/k2u-bench $(BUILD)/k2u-get $(GUEST)
@@ -134,6 +144,7 @@ help:
 	@echo '                   FORMAT=text|json|csv THRESHOLD=PCT; several runs: "a b"'
 	@echo 'make report RUNS="results/a results/b"      REPORT.md and charts from these runs'
 	@echo 'make check         set-up and all fast tests'
+	@echo 'make SANITIZE=1 programs unit-tests         these under ASan and UBSan, in build/asan'
 	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
 	@echo 'make check-stats   the proof of the statistics, by simulation and by planted slowdowns'
 	@echo 'make deps          install what the above need (Debian)'

@@ -81,6 +81,7 @@ else
 	echo tests/compare.sh
 	echo tests/join.sh
 	echo tests/registry.sh
+	echo tests/sanitize.sh
 	echo tests/scale.sh
 	echo tests/style.sh
 	for kernel in $KERNELS; do

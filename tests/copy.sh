@@ -10,7 +10,7 @@ PATIENCE=240
 chmod 755 "$tmp"
 mkdir "$tmp/a copy" "$tmp/tmp" "$tmp/out"
 tar --create --directory="$top" --exclude=./.git --exclude='./results/*/*' --exclude=./build/check \
-	--exclude=./build/native . | tar --extract --directory="$tmp/a copy" --no-same-owner
+	--exclude=./build/asan --exclude=./build/fuzz --exclude=./build/native . | tar --extract --directory="$tmp/a copy" --no-same-owner
 chmod 1777 "$tmp/tmp"
 cd -- "$tmp/a copy" || exit
 
