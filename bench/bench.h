@@ -53,6 +53,7 @@ struct buffer {
 	uint64_t size, seed;
 	uint64_t sum; /* of its words: what consume() must find */
 	int node;
+	bool readonly; /* wanted: a file that is open for reading only */
 	int fd;
 	char *hold; /* the provider's own mapping of it */
 	size_t hold_len;
@@ -104,6 +105,7 @@ struct source {
 	/* Sources of a provider with the same one share a buffer; k2u: K2U_BACKING_* */
 	unsigned int store_id;
 	size_t head; /* bytes that a mapping has ahead of the data */
+	uint64_t offset; /* of the file at which a mapping begins */
 	const struct source_ops *ops;
 	char via[192]; /* the kernel code that it exercises */
 	char reason[192]; /* why it is not available; empty: it is */
@@ -234,7 +236,7 @@ void rng_shuffle(struct rng *r, unsigned int *v, unsigned int n);
 
 /* ---- emit.c ---- */
 
-enum emit_file { EMIT_SAMPLES, EMIT_CHECKS, EMIT_NR };
+enum emit_file { EMIT_SAMPLES, EMIT_CHECKS, EMIT_CAPABILITY, EMIT_NR };
 
 struct emit;
 
@@ -267,6 +269,8 @@ struct options {
 	uint64_t seed;
 	unsigned int boot, blocks;
 	int cpu, node;
+	const char *
+		direct; /* measure capability: O_DIRECT writes go here; or NULL */
 	/* --test-spin as given, and taken apart; spin_turns 0: off */
 	const char *spin;
 	char spin_method[16];
@@ -351,6 +355,11 @@ struct group {
 	uint64_t bytes; /* of the buffers */
 	const struct probe *const *probes;
 	unsigned int nr_probes;
+	/*
+	 * Optional: all of the work, instead of buffers, blocks and samples. Such
+	 * groups come last, as what they do is no part of what is timed.
+	 */
+	int (*instead)(struct run *r, const struct group *g);
 };
 
 struct cell {

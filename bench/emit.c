@@ -21,11 +21,16 @@
 
 static const struct {
 	const char *name, *header;
+	bool optional; /* there is none without rows */
 } files[EMIT_NR] = {
 	[EMIT_SAMPLES] = { "samples.csv", KEYS
 			   "threads,boot,phase,metric,unit,block,sample,iters,overhead,value" },
 	[EMIT_CHECKS] = { "checks.csv", KEYS
 			  "boot,phase,metric,check,expected,got,verdict,note" },
+	/* Only where that is measured */
+	[EMIT_CAPABILITY] = { "capability.csv",
+			      "provider,method,backing,size_bytes,boot,property,value,detail",
+			      .optional = true },
 };
 
 struct emit {
@@ -127,9 +132,18 @@ static int make_dir(const char *path)
 	return err;
 }
 
-static int open_dir(struct emit *e, const char *dir)
+static int open_file(struct emit *e, int f)
 {
 	char name[64];
+
+	partial_name(name, sizeof(name), f);
+	e->fd[f] = openat(e->dirfd, name,
+			  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	return e->fd[f] < 0 ? fail(e, -errno, name) : 0;
+}
+
+static int open_dir(struct emit *e, const char *dir)
+{
 	int f, err;
 
 	err = make_dir(dir);
@@ -139,14 +153,17 @@ static int open_dir(struct emit *e, const char *dir)
 	for (f = 0; f < EMIT_NR; f++) {
 		if (!faccessat(e->dirfd, files[f].name, F_OK, 0))
 			return fail(e, -EEXIST, files[f].name);
-		partial_name(name, sizeof(name), f);
-		e->fd[f] = openat(e->dirfd, name,
-				  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-				  0666);
-		if (e->fd[f] < 0)
-			return fail(e, -errno, name);
+		if (!files[f].optional && open_file(e, f))
+			return e->err;
 	}
 	return 0;
+}
+
+static void put_header(struct emit *e, int f)
+{
+	fprintf(e->mem[f], "%s%s%s\n", e->dir ? "" : files[f].name,
+		e->dir ? "" : "\t", files[f].header);
+	e->pending[f]++;
 }
 
 int emit_open(struct emit **out, const char *dir, const char *stream)
@@ -175,8 +192,8 @@ int emit_open(struct emit **out, const char *dir, const char *stream)
 	}
 	for (f = 0; f < EMIT_NR && !err; f++) {
 		err = mem_reset(e, f);
-		if (!err)
-			emit_line(e, f, "%s", files[f].header);
+		if (!err && !files[f].optional)
+			put_header(e, f);
 	}
 	return err ? err : emit_flush(e);
 }
@@ -187,6 +204,8 @@ void emit_line(struct emit *e, enum emit_file f, const char *fmt, ...)
 
 	if (!e->mem[f])
 		return;
+	if (files[f].optional && !e->lines[f] && !e->pending[f])
+		put_header(e, f);
 	if (!e->dir)
 		fprintf(e->mem[f], "%s\t", files[f].name);
 	va_start(args, fmt);
@@ -220,6 +239,8 @@ int emit_flush(struct emit *e)
 	for (f = 0; f < EMIT_NR && !e->err; f++) {
 		if (!e->pending[f])
 			continue;
+		if (e->fd[f] < 0 && open_file(e, f))
+			return e->err;
 		if (fflush(e->mem[f]))
 			return fail(e, -ENOMEM, files[f].name);
 		err = write_all(e->fd[f], e->buf[f], e->len[f], &done);
@@ -313,6 +334,8 @@ static int finish_dir(struct emit *e, json_t *env)
 	int f;
 
 	for (f = 0; f < EMIT_NR; f++) {
+		if (e->fd[f] < 0)
+			continue;
 		partial_name(name, sizeof(name), f);
 		if (renameat(e->dirfd, name, e->dirfd, files[f].name))
 			return fail(e, -errno, name);
@@ -324,12 +347,13 @@ static int finish_dir(struct emit *e, json_t *env)
 
 static int finish_stream(struct emit *e, json_t *env, int status)
 {
-	char end[64];
+	char end[96];
 
 	if (emit_env(e, env))
 		return e->err;
-	snprintf(end, sizeof(end), "%d\t%lu\t%lu", status,
-		 e->lines[EMIT_SAMPLES], e->lines[EMIT_CHECKS]);
+	snprintf(end, sizeof(end), "%d\t%lu\t%lu\t%lu", status,
+		 e->lines[EMIT_SAMPLES], e->lines[EMIT_CHECKS],
+		 e->lines[EMIT_CAPABILITY]);
 	return emit_tagged(e, "end", end);
 }
 

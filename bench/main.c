@@ -43,6 +43,7 @@ enum {
 	OPT_ENV,
 	OPT_CONFIG,
 	OPT_TEST_SPIN,
+	OPT_DIRECT,
 	OPT_JSON
 };
 
@@ -63,7 +64,7 @@ static const struct argp_option options[] = {
 	       "write all three as tagged lines to FILE (a serial port)"),
 	OPTION("quick", OPT_QUICK, NULL, "fewer sizes and blocks"),
 	OPTION("measures", OPT_MEASURES, "LIST",
-	       "of: faults, latency, throughput (default: all)"),
+	       "of: capability, faults, latency, throughput (default: all)"),
 	OPTION("methods", OPT_METHODS, "LIST",
 	       "methods of \"k2u-bench list\" (default: all)"),
 	OPTION("providers", OPT_PROVIDERS, "LIST",
@@ -86,6 +87,8 @@ static const struct argp_option options[] = {
 	       "store VALUE at the dotted path KEY of env.json (repeatable)"),
 	OPTION("config", OPT_CONFIG, "FILE",
 	       "the kernel's configuration (text): what of it can move a figure goes into env.json"),
+	OPTION("direct", OPT_DIRECT, "FILE",
+	       "measure capability: a file or disk of 1 MiB that O_DIRECT may overwrite (default: one of its own in the current directory)"),
 	OPTION("test-spin", OPT_TEST_SPIN, "METHOD:TURNS",
 	       "plant a slowdown, to test comparisons with: TURNS more turns of a loop in each operation of METHOD of provider tree (k2u: the module's parameter test_spin)"),
 	{ .doc = "all:", .group = 3 },
@@ -140,6 +143,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_RUN_ID:
 		o->run_id = arg;
+		break;
+	case OPT_DIRECT:
+		o->direct = arg;
 		break;
 	case OPT_JSON:
 		c->json = true;

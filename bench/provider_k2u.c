@@ -45,7 +45,7 @@ const char *k2u_module_version(void)
 
 static int k2u_open(struct buffer *b)
 {
-	b->fd = open(device, O_RDWR | O_CLOEXEC);
+	b->fd = open(device, (b->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	return b->fd < 0 ? -errno : 0;
 }
 
@@ -109,7 +109,7 @@ static char *k2u_map(const struct source *s, struct buffer *b, char *at)
 {
 	return mmap(at, b->size, PROT_READ,
 		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), b->fd,
-		    K2U_MMAP_OFFSET(s->id));
+		    s->offset);
 }
 
 static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
@@ -191,6 +191,7 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 		.backing = name,
 		.access = methods[m].access,
 		.id = methods[m].id,
+		.offset = K2U_MMAP_OFFSET(methods[m].id),
 		.store_id = backing,
 		.ops = &k2u_ops,
 		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL : 0,

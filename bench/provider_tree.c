@@ -61,6 +61,18 @@ static uint64_t expect_pages(const struct source *s, uint64_t size)
 
 /* memfd: shmem pages; read and mapped */
 
+static int memfd_readonly(struct buffer *b)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", b->fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	close(b->fd);
+	b->fd = fd;
+	return fd < 0 ? -errno : 0;
+}
+
 static int memfd_open(struct buffer *b)
 {
 	int err;
@@ -70,7 +82,7 @@ static int memfd_open(struct buffer *b)
 		return -errno;
 	/* Allocates the pages, as the other objects do when they are made */
 	if (!fallocate(b->fd, 0, 0, b->size))
-		return 0;
+		return b->readonly ? memfd_readonly(b) : 0;
 	err = -errno;
 	close(b->fd);
 	return err;
@@ -126,10 +138,12 @@ static int bpf_array_open(struct buffer *b)
 	attr.key_size = 4;
 	attr.value_size = 8;
 	attr.max_entries = (b->size + 7) / 8;
-	attr.map_flags = BPF_F_MMAPABLE;
+	attr.map_flags = BPF_F_MMAPABLE | (b->readonly ? BPF_F_RDONLY : 0);
 	b->fd = syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
 	if (b->fd < 0)
 		return -errno;
+	if (b->readonly)
+		return 0;
 	b->hold_len = b->size;
 	b->hold = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd,
 		       0);

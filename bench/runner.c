@@ -57,7 +57,13 @@ int group_add(struct run *r, const char *measure, uint64_t size, uint64_t bytes,
 	if (!g)
 		return -ENOMEM;
 	r->groups = g;
-	g[r->nr_groups++] = (struct group){ measure, size, bytes, probes, nr };
+	g[r->nr_groups++] = (struct group){
+		.measure = measure,
+		.size = size,
+		.bytes = bytes,
+		.probes = probes,
+		.nr_probes = nr,
+	};
 	return 0;
 }
 
@@ -741,8 +747,11 @@ static int run_group(struct run *r, const struct group *g,
 		     void (*tick)(struct run *, double), double done)
 {
 	struct state st = { .run = r, .group = g };
-	int err = group_open(&st);
+	int err;
 
+	if (g->instead)
+		return g->instead(r, g);
+	err = group_open(&st);
 	if (!err) {
 		verify_all(&st, "before");
 		measure_cells(&st, tick, done);
@@ -778,18 +787,23 @@ static void tick_nothing(struct run *r, double done)
 int run_groups(struct run *r)
 {
 	bool terminal = isatty(STDERR_FILENO);
-	unsigned int i;
+	unsigned int i, done = 0, pass;
 	int err = 0;
 
 	started_ns = now();
-	for (i = 0; i < r->nr_groups && !err && !stop_signal; i++) {
-		err = run_group(r, &r->groups[i],
-				terminal ? tick_terminal : tick_nothing, i);
-		if (!err)
-			err = emit_flush(r->emit);
-		if (!err)
-			err = emit_progress(r->emit, i + 1, r->nr_groups,
-					    eta(r, i + 1));
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < r->nr_groups && !err && !stop_signal; i++) {
+			if (!r->groups[i].instead != !pass)
+				continue;
+			err = run_group(r, &r->groups[i],
+					terminal ? tick_terminal : tick_nothing,
+					done++);
+			if (!err)
+				err = emit_flush(r->emit);
+			if (!err)
+				err = emit_progress(r->emit, done, r->nr_groups,
+						    eta(r, done));
+		}
 	}
 	if (terminal)
 		fputs("\r\033[K", stderr);

@@ -115,7 +115,7 @@ int buffer_open(struct buffer *b)
 		return err;
 	if (ops->setup)
 		err = ops->setup(b);
-	if (!err)
+	if (!err && !b->readonly)
 		err = buffer_fill(b);
 	if (err)
 		buffer_close(b);

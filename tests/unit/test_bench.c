@@ -641,6 +641,7 @@ static void remove_tmp(const char *dir)
 	static const char *const names[] = {
 		"samples.csv",
 		"checks.csv",
+		"capability.csv",
 		"env.json",
 		"samples.csv.partial",
 		"checks.csv.partial",
@@ -648,6 +649,7 @@ static void remove_tmp(const char *dir)
 		"stream",
 		"run/samples.csv",
 		"run/checks.csv",
+		"run/capability.csv",
 		"run/env.json",
 		"run",
 	};
@@ -683,12 +685,45 @@ static void test_emit_dir(void **state)
 	assert_true(file_is(sub, "samples.csv", "value\nrow,1\n"));
 	assert_true(file_is(sub, "checks.csv", "verdict,note\ncheck\n"));
 	assert_null(slurp(sub, "samples.csv.partial"));
+	/* Without rows there is none */
+	assert_null(slurp(sub, "capability.csv"));
 	emit_free(e);
 
 	/* A directory that holds a run is left alone */
 	assert_int_equal(emit_open(&again, sub, NULL), -EEXIST);
 	assert_non_null(strstr(emit_error(again), "samples.csv"));
 	emit_free(again);
+	json_decref(env);
+	remove_tmp(dir);
+}
+
+static void test_emit_capability(void **state)
+{
+	json_t *env = json_object();
+	char *dir = make_tmp(), sub[128], path[128], *text;
+	struct emit *e;
+
+	snprintf(sub, sizeof(sub), "%s/run", dir);
+	assert_int_equal(emit_open(&e, sub, NULL), 0);
+	emit_line(e, EMIT_CAPABILITY, "row,%d", 1);
+	emit_line(e, EMIT_CAPABILITY, "row,%d", 2);
+	assert_int_equal(emit_finish(e, env, 0), 0);
+	assert_true(
+		file_is(sub, "capability.csv", "value,detail\nrow,1\nrow,2\n"));
+	emit_free(e);
+
+	snprintf(path, sizeof(path), "%s/stream", dir);
+	assert_int_equal(emit_open(&e, NULL, path), 0);
+	emit_line(e, EMIT_CAPABILITY, "row");
+	assert_int_equal(emit_flush(e), 0);
+	emit_line(e, EMIT_CAPABILITY, "row");
+	assert_int_equal(emit_finish(e, env, 0), 0);
+	emit_free(e);
+	text = slurp(dir, "stream");
+	assert_non_null(strstr(
+		text, ",detail\ncapability.csv\trow\ncapability.csv\trow\n"));
+	assert_non_null(strstr(text, "\nend\t0\t1\t1\t3\n"));
+	free(text);
 	json_decref(env);
 	remove_tmp(dir);
 }
@@ -713,7 +748,7 @@ static void test_emit_stream(void **state)
 	assert_non_null(strstr(
 		text,
 		"\nsamples.csv\trow\nchecks.csv\tcheck\nprogress\t1\t2\t3\n"
-		"env.json\t{\"schema\":1}\nend\t1\t2\t2\n"));
+		"env.json\t{\"schema\":1}\nend\t1\t2\t2\t0\n"));
 	free(text);
 	json_decref(env);
 	remove_tmp(dir);
@@ -764,6 +799,7 @@ int main(void)
 		cmocka_unit_test(test_uses),
 		cmocka_unit_test(test_emit_dir),
 		cmocka_unit_test(test_emit_stream),
+		cmocka_unit_test(test_emit_capability),
 		cmocka_unit_test(test_emit_full),
 	};
 
