@@ -27,6 +27,7 @@ ALL_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
 bench_LIBS = -lnuma -ljansson -lm
 stat_LIBS  = -ljansson -lgsl -lgslcblas -lm
 compare_LIBS = $(stat_LIBS)
+capability_LIBS = $(stat_LIBS)
 
 -include bench/get.mk
 
@@ -88,7 +89,7 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $($*_LIBS)
 
 $(BUILD)/tests/test_bench: $(filter-out %/main.o,$(bench_OBJS))
-$(BUILD)/tests/test_stat $(BUILD)/tests/test_compare: $(filter-out %/main.o,$(stat_OBJS))
+$(addprefix $(BUILD)/tests/,test_stat test_compare test_capability): $(filter-out %/main.o,$(stat_OBJS))
 
 $(STATS): $(BUILD)/tests/%: $(BUILD)/tests/stats/%.o $(filter-out %/main.o,$(stat_OBJS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(stat_LIBS)

@@ -155,8 +155,8 @@ static int flags_row(struct boot_cells *to, const struct csv *csv)
 	return found->flags ? 0 : out_of_memory();
 }
 
-static int read_boots(struct boot_cells *to, const char *boots,
-		      const char *summary)
+static int read_boots(struct boot_cells *to, const struct run *run,
+		      const char *boots, const char *summary)
 {
 	struct cells cells = {};
 	struct csv *csv;
@@ -175,11 +175,11 @@ static int read_boots(struct boot_cells *to, const char *boots,
 			break;
 	}
 	csv_close(csv);
-	if (!ret && !cells.n) {
+	if (!ret && !cells.n && !has_capability(run)) {
 		say("%s: no boots", boots);
 		ret = -ENODATA;
 	}
-	if (ret)
+	if (ret || !cells.n)
 		goto free;
 	cells_sort(&cells);
 	ret = take_cells(to, &cells) ?:
@@ -222,7 +222,9 @@ int boots_read(struct boot_cells *cells, const struct run *run)
 	if (!access(samples, F_OK)) {
 		ret = read_samples(cells, run);
 	} else if (!access(boots, F_OK)) {
-		ret = read_boots(cells, boots, summary);
+		ret = read_boots(cells, run, boots, summary);
+	} else if (has_capability(run)) {
+		ret = 0;
 	} else {
 		say("%s: neither samples.csv nor boots.csv is there", run->dir);
 		ret = -ENOENT;

@@ -363,7 +363,8 @@ void cells_sort(struct cells *cells)
 	qsort(cells->cell, cells->n, sizeof(*cells->cell), compare_cells);
 }
 
-static int read_samples(struct cells *cells, struct csv *csv)
+static int read_samples(struct cells *cells, const struct run *run,
+			struct csv *csv)
 {
 	struct cell *cell;
 	size_t i;
@@ -378,6 +379,8 @@ static int read_samples(struct cells *cells, struct csv *csv)
 	}
 	if (ret)
 		return ret;
+	if (!cells->n && has_capability(run))
+		return 0;
 	if (!cells->n) {
 		say("%s: no samples", csv->path);
 		return -ENODATA;
@@ -421,7 +424,7 @@ static int cells_fill(struct cells *cells, const struct run *run)
 	if (ret)
 		goto out;
 	csv_repeat(csv, KEYS);
-	ret = read_samples(cells, csv);
+	ret = read_samples(cells, run, csv);
 	csv_close(csv);
 	if (!ret)
 		ret = flags_read(cells, run);

@@ -17,7 +17,14 @@
 
 #include "k2u-stat.h"
 
-static const char *const rows_files[] = { "samples.csv", "checks.csv" };
+static const char *const rows_files[] = { "samples.csv", "checks.csv",
+					  "capability.csv" };
+
+/* Of a measure that not every run has */
+static bool is_optional(const char *name)
+{
+	return !strcmp(name, "capability.csv");
+}
 
 /* What one boot may differ in from the next, kept for each */
 static const char *const boot_keys[] = { "started", "duration_s", "seed", "os",
@@ -33,21 +40,16 @@ static int io_error(const char *path)
 
 /* ---- the boot that is to join ---- */
 
-/* That its rows are whole, and of which boot they are */
-static int read_boot(const struct run *boot, uint64_t *number)
+/* The boot of a file's rows, of which there are `rows` so far */
+static int read_number(const struct run *boot, const char *name,
+		       uint64_t *number, uint64_t *rows)
 {
 	static const char *const want[] = { "boot", NULL };
-	uint64_t n, rows = 0;
-	struct csv *csv;
-	char *path;
+	struct csv *csv = malloc(sizeof(*csv));
+	char *path = run_path(boot, name);
+	uint64_t n;
 	int ret;
 
-	if (!boot->env || !boot->complete) {
-		say("%s: that boot did not end: measure it again", boot->dir);
-		return -EINVAL;
-	}
-	csv = malloc(sizeof(*csv));
-	path = run_path(boot, "samples.csv");
 	if (!csv || !path) {
 		ret = out_of_memory();
 		goto out;
@@ -59,20 +61,36 @@ static int read_boot(const struct run *boot, uint64_t *number)
 		ret = csv_u64(csv, 0, &n);
 		if (ret)
 			break;
-		if (rows++ && n != *number) {
+		if ((*rows)++ && n != *number) {
 			ret = csv_error(csv, 0, "rows of one boot");
 			break;
 		}
 		*number = n;
 	}
-	if (!ret && !rows) {
-		say("%s: no samples", path);
-		ret = -ENODATA;
-	}
 	csv_close(csv);
 out:
 	free(path);
 	free(csv);
+	return ret;
+}
+
+/* That its rows are whole, and of which boot they are */
+static int read_boot(const struct run *boot, uint64_t *number)
+{
+	uint64_t rows = 0;
+	int ret;
+
+	if (!boot->env || !boot->complete) {
+		say("%s: that boot did not end: measure it again", boot->dir);
+		return -EINVAL;
+	}
+	ret = read_number(boot, "samples.csv", number, &rows);
+	if (!ret && has_capability(boot))
+		ret = read_number(boot, "capability.csv", number, &rows);
+	if (!ret && !rows) {
+		say("%s/samples.csv: no samples", boot->dir);
+		ret = -ENODATA;
+	}
 	return ret;
 }
 
@@ -146,7 +164,7 @@ static int check_bytes(const struct run *run)
 	}
 	for (i = 0; i < ARRAY_SIZE(rows_files); i++) {
 		n = json_object_get(bytes, rows_files[i]);
-		if ((!n && !any) ||
+		if ((!n && (!any || is_optional(rows_files[i]))) ||
 		    (json_is_integer(n) && json_integer_value(n) >= 0))
 			continue;
 		say("%s/env.json: bytes.%s: expected how long it is", run->dir,
@@ -319,6 +337,10 @@ static int join_rows(const struct run *run, const struct run *boot,
 		goto out;
 	}
 	f = open_rows(from);
+	if (!f && errno == ENOENT && is_optional(name)) {
+		ret = 0;
+		goto out;
+	}
 	if (!f) {
 		ret = io_error(from);
 		goto out;

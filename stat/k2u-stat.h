@@ -412,8 +412,15 @@ int parse_name(struct argp_state *state, const char *option,
 /* One run directory as the only argument */
 int parse_run(char *arg, struct argp_state *state, const char **dir);
 
+/* matrix.c: 6.12 of 6.12.43-amd64; 7.3-rc1. Freed by the caller */
+char *short_name(const char *release);
+
+/* capability.c: a run that has nothing but this needs no samples */
+bool has_capability(const struct run *run);
+
 /* The subcommands */
 int cmd_boots(int argc, char **argv);
+int cmd_capability(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_matrix(int argc, char **argv);
 int cmd_summarize(int argc, char **argv);

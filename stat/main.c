@@ -14,6 +14,8 @@ static const struct command {
 	const char *doc;
 } commands[] = {
 	{ "boots", cmd_boots, "the boots that a run has" },
+	{ "capability", cmd_capability,
+	  "what each mapping is, and what can be done with it" },
 	{ "checks", cmd_checks, "how the checks of a run came out" },
 	{ "choose", cmd_choose, "which method costs least, by size and uses" },
 	{ "compare", cmd_compare, "what is slower or faster than before" },

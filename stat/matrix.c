@@ -20,7 +20,7 @@
 /* ---- the kernels ---- */
 
 /* 6.12 of 6.12.117+deb13-cloud-amd64, 7.3-rc2 of 7.3-rc2-amd64 and of 7.3~rc2 */
-static char *short_name(const char *release)
+char *short_name(const char *release)
 {
 	size_t major = strspn(release, "0123456789"), len = major, rc;
 	char *name;

@@ -131,6 +131,36 @@ make_boot old 1
 says 'a run of one boot takes another' 0 '' old b2
 expect 'and has both' "$(has old 1 2)"
 
+# ---- what mappings are ----
+
+# add_capability DIR BOOT VALUE
+add_capability() {
+	printf '%s\n' 'provider,method,backing,size_bytes,boot,property,value,detail' \
+		"tree,fault,memfd,65536,$2,write_pipe,$3," >"$1/capability.csv"
+}
+for boot in 1 2 3; do
+	make_boot "c$boot" "$boot"
+	add_capability "c$boot" "$boot" yes
+done
+# Nothing else: no sample of any boot
+sed -i 1q c1/samples.csv c2/samples.csv
+says 'boots that have nothing but capability' 0 '' capable c1 c2
+expect 'it has the rows of both, under one header' "$(
+	[ "$("$stat" boots capable | sort -n | tr '\n' ' ')" = '1 2 ' ] || "$stat" boots capable
+	[ "$(cut -d , -f 5 capable/capability.csv | tr '\n' ' ')" = 'boot 1 2 ' ] || cat capable/capability.csv
+	"$stat" summarize capable 2>&1
+)"
+add_capability c3 4 yes
+says 'rows of two boots' 1 'c3/capability.csv:2: boot: expected rows of one boot' capable c3
+add_capability c3 3 EFAULT
+sed -i 1q c3/samples.csv
+says 'a boot that saw something else joins' 0 '' capable c3
+expect 'and is told apart' "$(
+	"$stat" capability capable >log 2>&1 || echo "status $?"
+	grep -q 'EFAULT, but in an earlier boot yes' log || cat log
+	grep -q 'yes ‡' log || cat log
+)"
+
 # ---- before anything is measured ----
 
 says '--check: the same environment' 0 '' --check=b4/env.json run
