@@ -22,6 +22,7 @@ export K2U_STAT
 [ $# -gt 0 ] || die "which runs? For example: scripts/report.sh results/*/"
 [ -x "$K2U_STAT" ] || die "build/k2u-stat is not there: run make"
 
+explained_capability=
 tmp=$(mktemp -d)
 new=
 trap 'rm -rf -- "$tmp" ${new:+"$new"}' EXIT
@@ -71,7 +72,7 @@ has_provider() {
 summarize() {
 	if [ -e "$1/samples.csv" ] || [ -e "$1/samples.csv.partial" ]; then
 		"$K2U_STAT" summarize "$1"
-	elif [ ! -e "$1/summary.csv" ]; then
+	elif [ ! -e "$1/summary.csv" ] && [ ! -e "$1/capability.csv" ]; then
 		die "$1: neither samples.csv nor summary.csv is there: not a run?"
 	fi
 }
@@ -102,6 +103,18 @@ draw() {
 
 is_campaign() {
 	[ ! -e "$1/env.json" ] && [ -n "$(find "$1" -mindepth 2 -maxdepth 2 -name env.json 2>/dev/null)" ]
+}
+
+# has_cells CAMPAIGN: was anything in it timed or counted?
+has_cells() {
+	[ "$(wc -l <"$1/matrix.csv")" -gt 1 ]
+}
+
+# capability_runs CAMPAIGN: those of its runs that looked at what a mapping is
+capability_runs() {
+	for env in "$1"/*/env.json; do
+		[ ! -e "${env%/env.json}/capability.csv" ] || printf '%s\n' "${env%/env.json}"
+	done
 }
 
 # runs_of CAMPAIGN: its runs, oldest kernel first
@@ -478,6 +491,73 @@ explained() {
 		END { if (shown) printf "%s%s", before, text }' "$1/matrix.csv" "$top/docs/STEPS.md"
 }
 
+# capability_text: how to read the tables; once
+capability_text() {
+	[ -z "$explained_capability" ] || return 0
+	explained_capability=1
+	cat <<-'END'
+		Each cell was observed by doing it, in a process of its own, on a mapping of 64 KiB (page-table
+		level, contiguity and huge pages: 4 MiB) as root, and by comparing the bytes that arrived with
+		those of the buffer: a call that returned success but moved other bytes would be `wrong`, and
+		fail the run.
+
+		- `yes`: done, and the bytes are right. The name of an errno: what the call failed with. The
+		  name of a signal: what ended the process that touched the mapping after the call had succeeded.
+		- `no effect`: the call succeeded and did nothing. `accepted`: advice that shows in VmFlags,
+		  whether or not it is ever acted upon. `kept`, `zero`: the bytes after the call. *n for m*:
+		  n faults for m pages. n/a: unavailable, for the reason of that number below the tables.
+		- *A, since 6.1 B*: the kernels before 6.1 that were measured give A, 6.1 and those after it B; the
+		  change may be of any release after the last one that gives A. A list of kernels behind a
+		  method: the others do not have it (there the same memory is mapped by another method).
+		- ‡: the boots of a run do not agree.
+
+		Level, memory type and contiguity of the module's mappings are read from the page tables
+		(`K2U_IOC_INSPECT`), those of others from smaps and pagemap. VmFlags are those of a
+		`PROT_READ` mapping, in the letters of proc(5), without `sd`. `O_DIRECT` is that of an NVMe disk in a guest,
+		natively of the current directory's file system; a core is dumped with every bit of
+		coredump_filter set; zero-copy sends are UDP over the loopback device.
+
+	END
+}
+
+# section_capability RUN
+section_capability() {
+	[ -e "$1/capability.csv" ] || return 0
+	printf '### What each mapping is, and what can be done with it\n\n'
+	capability_text
+	"$K2U_STAT" capability --format=md "$1"
+	echo
+}
+
+# capability_chapter CAMPAIGN: what changed from kernel to kernel
+capability_chapter() {
+	capability_runs "$1" >"$tmp/capability"
+	[ -s "$tmp/capability" ] || return 0
+	first=$(sed -n 1p "$tmp/capability")
+	set -- "$1"
+	while IFS= read -r run; do
+		set -- "$@" "$run"
+	done <"$tmp/capability"
+	printf '## What each mapping is, and what can be done with it: %s\n\n' "$(markdown "${1##*/}")"
+	shift
+	capability_text
+	printf 'Observed in guests (venue %s) of: %s.\n\n' "$(text "$first" venue)" "$(
+		for run; do
+			text "$run" kernel.release
+		done | sort -V | tr '\n' ',' | sed 's/,$//; s/,/, /g')"
+	"$K2U_STAT" capability --format=md "$@"
+	if [ -e "$top/docs/CAPABILITY.md" ]; then
+		printf '\n### Why\n\n'
+		sed '1,/^<!-- report -->$/d' "$top/docs/CAPABILITY.md"
+	fi
+	printf '\n### Repeat and cite\n\n    git checkout %s\n    make matrix MEASURES=capability BOOTS=1 KERNELS="%s"\n\n' \
+		"$(word "$first" tool.git)" "$(for run; do
+			printf '%s\n' "${run##*/}"
+		done | sort -V | tr '\n' ' ' | sed 's/ $//')"
+	printf '> k2u %s (git %s), capability of mappings, %s, %s.\n\n' "$(text "$first" tool.version)" \
+		"$(text "$first" tool.git)" "$(text "$first" venue)" "$(text "$first" started)"
+}
+
 campaign_section() {
 	runs_of "$1" >"$tmp/campaign"
 	first=$(sed -n 1p "$tmp/campaign")
@@ -546,6 +626,7 @@ run_section() {
 	section_breakeven "$1"
 	section_latency "$1"
 	section_faults "$1"
+	section_capability "$1"
 	section_hyperfine "$1"
 	section_checks "$1"
 	section_environment "$1"
@@ -655,6 +736,7 @@ have gnuplot || die "gnuplot is not there and the charts need it: apt-get instal
 : >"$tmp/order"
 : >"$tmp/venues"
 while IFS= read -r campaign; do
+	has_cells "$campaign" || continue
 	draw_campaign "$campaign"
 	get "$(runs_of "$campaign" | sed -n 1p)" venue >>"$tmp/venues"
 done <"$tmp/campaigns"
@@ -684,7 +766,8 @@ new=$(mktemp "$top/.REPORT.md.XXXXXX")
 		summary_of "$run"
 	done <"$tmp/runs"
 	while IFS= read -r campaign; do
-		campaign_section "$campaign"
+		! has_cells "$campaign" || campaign_section "$campaign"
+		capability_chapter "$campaign"
 	done <"$tmp/campaigns"
 	while IFS= read -r run; do
 		run_section "$run"
