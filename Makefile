@@ -94,6 +94,9 @@ $(addprefix $(BUILD)/tests/,test_stat test_compare test_capability): $(filter-ou
 $(STATS): $(BUILD)/tests/%: $(BUILD)/tests/stats/%.o $(filter-out %/main.o,$(stat_OBJS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(stat_LIBS)
 
+FUZZ	   := $(patsubst tests/guest/%.c,$(BUILD)/tests/guest/%.o,$(wildcard tests/guest/fuzz_*.c))
+$(BUILD)/tests/debug_fuzz: $(FUZZ)
+
 $(GUEST): $(BUILD)/tests/%: $(BUILD)/tests/guest/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
@@ -116,6 +119,11 @@ report:
 
 check:
 	@tests/check.sh
+
+# SEED COUNT KERNEL
+.PHONY: fuzz check-mutants
+fuzz:
+	@tests/fuzz.sh $(or $(SEED),1) $(or $(COUNT),100000) $(or $(KERNEL),6.12)
 
 check-native:
 	@tests/native.sh
@@ -148,6 +156,7 @@ help:
 	@echo 'make SANITIZE=1 programs unit-tests         these under ASan and UBSan, in build/asan'
 	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
 	@echo 'make check-stats   the proof of the statistics, by simulation and by planted slowdowns'
+	@echo 'make fuzz          random operations on the device, in a guest: SEED=1 COUNT=100000 KERNEL=6.12'
 	@echo 'make deps          install what the above need (Debian)'
 	@echo 'make clean, make clean-cache   build/; the kernels kept outside the checkout'
 
