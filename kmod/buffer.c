@@ -13,10 +13,7 @@
 unsigned long k2u_max_pages;
 static atomic_long_t k2u_used_pages;
 
-/* Fails rather than have the OOM killer or the log pay for a large request. */
-#define K2U_GFP_PAGES                                                      \
-	(GFP_KERNEL | K2U_GFP_ACCOUNT | __GFP_ZERO | __GFP_RETRY_MAYFAIL | \
-	 __GFP_NOWARN)
+#define K2U_GFP_PAGES (K2U_GFP | K2U_GFP_ACCOUNT | __GFP_ZERO)
 
 static struct page *k2u_alloc_pages(int node, unsigned int order)
 {
@@ -38,7 +35,7 @@ static int k2u_alloc_vmalloc(struct k2u_buffer *buf, int node)
 	int err = -ENOMEM;
 
 	pages = kvmalloc_array(buf->nr_pages, sizeof(*pages),
-			       GFP_KERNEL | __GFP_ACCOUNT | __GFP_NOWARN);
+			       K2U_GFP | __GFP_ACCOUNT);
 	if (!pages)
 		return -ENOMEM;
 
@@ -128,7 +125,7 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 	if (err)
 		return ERR_PTR(err);
 
-	buf = kzalloc(sizeof(*buf), GFP_KERNEL_ACCOUNT);
+	buf = kzalloc(sizeof(*buf), K2U_GFP | __GFP_ACCOUNT);
 	if (!buf)
 		return ERR_PTR(-ENOMEM);
 	buf->size = setup->size;
@@ -137,7 +134,8 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 	buf->cache = setup->cache;
 
 	err = -ENOMEM;
-	buf->stats = alloc_percpu_gfp(struct k2u_stats, GFP_KERNEL_ACCOUNT);
+	buf->stats =
+		alloc_percpu_gfp(struct k2u_stats, K2U_GFP | __GFP_ACCOUNT);
 	if (!buf->stats)
 		goto free_buf;
 	if (atomic_long_add_return(buf->nr_pages, &k2u_used_pages) >

@@ -307,7 +307,7 @@ static long k2u_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 static int k2u_open(struct inode *inode, struct file *file)
 {
-	struct k2u_file *f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
+	struct k2u_file *f = kzalloc(sizeof(*f), K2U_GFP | __GFP_ACCOUNT);
 
 	if (!f)
 		return -ENOMEM;

@@ -5,6 +5,7 @@
 
 #include <linux/atomic.h>
 #include <linux/fs.h>
+#include <linux/gfp.h>
 #include <linux/jump_label.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -13,6 +14,12 @@
 
 #include "compat.h"
 #include "k2u.h"
+
+/*
+ * Fails rather than have the OOM killer, the machine's or a memory cgroup's, or
+ * the log pay for a request: try_charge() of mm/memcontrol.c gives up, too.
+ */
+#define K2U_GFP (GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /* Per CPU: exact under concurrency, and one unlocked add in a measured path. */
 struct k2u_stats {
