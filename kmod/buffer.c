@@ -15,6 +15,24 @@ static atomic_long_t k2u_used_pages;
 
 #define K2U_GFP_PAGES (K2U_GFP | K2U_GFP_ACCOUNT | __GFP_ZERO)
 
+/* Exact at any moment: an attempt that fails takes nothing from the others. */
+static bool k2u_reserve(unsigned long nr_pages)
+{
+	long used = atomic_long_read(&k2u_used_pages);
+
+	do {
+		if (nr_pages > k2u_max_pages - used)
+			return false;
+	} while (!atomic_long_try_cmpxchg(&k2u_used_pages, &used,
+					  used + nr_pages));
+	return true;
+}
+
+static void k2u_unreserve(unsigned long nr_pages)
+{
+	atomic_long_sub(nr_pages, &k2u_used_pages);
+}
+
 static struct page *k2u_alloc_pages(int node, unsigned int order)
 {
 	if (node == K2U_NODE_ANY) /* the caller's memory policy decides */
@@ -138,16 +156,15 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 		alloc_percpu_gfp(struct k2u_stats, K2U_GFP | __GFP_ACCOUNT);
 	if (!buf->stats)
 		goto free_buf;
-	if (atomic_long_add_return(buf->nr_pages, &k2u_used_pages) >
-	    k2u_max_pages)
-		goto uncharge;
+	if (!k2u_reserve(buf->nr_pages))
+		goto free_stats;
 
 	if (buf->backing == K2U_BACKING_CONTIG)
 		err = k2u_alloc_contig(buf, setup->node);
 	else
 		err = k2u_alloc_vmalloc(buf, setup->node);
 	if (err)
-		goto uncharge;
+		goto unreserve;
 
 	if (setup->flags & K2U_SETUP_FILL) {
 		err = k2u_buffer_fill(buf, setup->seed);
@@ -158,8 +175,9 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 	}
 	return buf;
 
-uncharge:
-	atomic_long_sub(buf->nr_pages, &k2u_used_pages);
+unreserve:
+	k2u_unreserve(buf->nr_pages);
+free_stats:
 	free_percpu(buf->stats);
 free_buf:
 	kfree(buf);
@@ -174,7 +192,7 @@ void k2u_buffer_destroy(struct k2u_buffer *buf)
 		k2u_free_contig(buf);
 	else
 		vfree(buf->vaddr);
-	atomic_long_sub(buf->nr_pages, &k2u_used_pages);
+	k2u_unreserve(buf->nr_pages);
 	free_percpu(buf->stats);
 	kfree(buf);
 }
