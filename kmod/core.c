@@ -19,7 +19,7 @@ static unsigned long max_bytes;
 module_param(max_bytes, ulong, 0444);
 MODULE_PARM_DESC(
 	max_bytes,
-	"bound on the bytes of all buffers together (default: 1 GiB or a quarter of RAM, the smaller)");
+	"bound on the bytes of all buffers together (default 0: 1 GiB or a quarter of RAM, the smaller)");
 
 static unsigned long default_bytes = 1UL << 20;
 module_param(default_bytes, ulong, 0444);
@@ -351,9 +351,14 @@ static int __init k2u_init(void)
 	int err;
 
 	k2u_max_pages = min(1UL << (30 - PAGE_SHIFT), ram / 4);
-	if (max_bytes)
-		k2u_max_pages =
-			min(max_bytes >> PAGE_SHIFT, BIT(K2U_PGOFF_BITS));
+	if (max_bytes) {
+		k2u_max_pages = max_bytes >> PAGE_SHIFT;
+		if (!k2u_max_pages || k2u_max_pages > BIT(K2U_PGOFF_BITS)) {
+			pr_err("max_bytes=%lu must be 0 or in %lu..%lu\n",
+			       max_bytes, PAGE_SIZE, BIT(K2U_MMAP_SHIFT));
+			return -EINVAL;
+		}
+	}
 	if (!default_bytes || default_bytes > k2u_max_pages << PAGE_SHIFT) {
 		pr_err("default_bytes=%lu must be in 1..%lu (max_bytes)\n",
 		       default_bytes, k2u_max_pages << PAGE_SHIFT);
