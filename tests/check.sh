@@ -80,6 +80,7 @@ else
 	done
 	echo tests/compare.sh
 	echo tests/join.sh
+	echo tests/limits.sh
 	echo tests/registry.sh
 	echo tests/sanitize.sh
 	echo tests/scale.sh

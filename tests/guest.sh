@@ -13,9 +13,6 @@ tap_name="guest $1"
 # shellcheck source=tests/tap.sh
 . "$top/tests/tap.sh"
 
-# What a kernel says by itself while it runs, on an emulated machine
-QUIET='tsc: |clocksource: |random: |perf: interrupt took too long|hrtimer: interrupt took|sched_clock:'
-
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-guest.XXXXXX")
 trap 'rm -rf -- "$tmp"' EXIT
 trap 'exit 130' INT TERM
@@ -36,38 +33,6 @@ expect "the module builds without warnings" \
 
 # ---- tests/guest/*.c ----
 
-# tests_tap FILE: the programs' TAP as ours, "name<tab>ok|not ok|skip<tab>text"
-tests_tap() {
-	awk -F '\t' -v quiet="$QUIET" '
-		function result(verdict, name, text) {
-			printf "%s\t%s\t%s\n", verdict, name, text
-			if (verdict == "not ok")
-				bad = 1
-		}
-		$2 ~ /^status / {
-			if ($2 != "status 0" && !bad)
-				result("not ok", $1, "ended with " $2)
-			seen[$1] = 1
-			bad = 0
-			next
-		}
-		$2 == "dmesg" {
-			if ($3 !~ quiet) {
-				said[$1] = 1
-				printf "#\t%s\t%s\n", $1, $3
-			}
-			next
-		}
-		$2 ~ /^ok / && $2 ~ /# SKIP/ { result("skip", $1, substr($2, index($2, "- ") + 2)); next }
-		$2 ~ /^ok / { result("ok", $1, substr($2, index($2, "- ") + 2)); next }
-		$2 ~ /^not ok / { result("not ok", $1, substr($2, index($2, "- ") + 2)); next }
-		$2 !~ /^(TAP version [0-9]+|[0-9]+\.\.[0-9]+|# ok - .*)$/ { printf "#\t%s\t%s\n", $1, $2 }
-		END {
-			for (name in seen)
-				result(name in said ? "not ok" : "ok", name, "adds nothing to the kernel log")
-		}' "$1"
-}
-
 status=0
 "$top/scripts/vm.sh" "--kernel=$1" --job=tests "--out=$tmp/tests" --timeout=240 >"$tmp/vm" 2>&1 || status=$?
 if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
@@ -75,15 +40,7 @@ if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
 	tap_end
 fi
 if [ -s "$tmp/tests/tap" ]; then
-	tests_tap "$tmp/tests/tap" >"$tmp/results"
-	while IFS='	' read -r verdict name text; do
-		case $verdict in
-		ok) ok "$name: $text" ;;
-		'not ok') not_ok "$name: $text" </dev/null ;;
-		skip) skip "$name: ${text%% # SKIP*}" "${text#*# SKIP}" ;;
-		*) printf '# %s: %s\n' "$name" "$text" ;;
-		esac
-	done <"$tmp/results"
+	guest_tap "$tmp/tests/tap" "$QUIET"
 fi
 if [ "$status" -eq 0 ]; then
 	ok "the guest tests run to their end, and the module is unloaded"

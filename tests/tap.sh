@@ -40,3 +40,54 @@ tap_end() {
 	echo "1..$tap_n"
 	exit "$tap_failed"
 }
+
+# What a kernel says by itself while it runs, on an emulated machine
+# shellcheck disable=SC2034 # the scripts that source this use it
+QUIET='tsc: |clocksource: |random: |perf: interrupt took too long|hrtimer: interrupt took|sched_clock:'
+
+# guest_lines FILE QUIET: "ok|not ok|skip|#<tab>program<tab>text" of what the
+# programs of a guest said (scripts/vm.sh --job=tests)
+guest_lines() {
+	awk -F '\t' -v quiet="$2" '
+		function result(verdict, name, text) {
+			printf "%s\t%s\t%s\n", verdict, name, text
+			if (verdict == "not ok")
+				bad = 1
+		}
+		$2 ~ /^status / {
+			if ($2 != "status 0" && !bad)
+				result("not ok", $1, "ended with " $2)
+			seen[$1] = 1
+			bad = 0
+			next
+		}
+		$2 == "dmesg" {
+			if ($3 !~ quiet) {
+				said[$1] = 1
+				printf "#\t%s\t%s\n", $1, $3
+			}
+			next
+		}
+		$2 ~ /^ok / && $2 ~ /# SKIP/ { result("skip", $1, substr($2, index($2, "- ") + 2)); next }
+		$2 ~ /^ok / { result("ok", $1, substr($2, index($2, "- ") + 2)); next }
+		$2 ~ /^not ok / { result("not ok", $1, substr($2, index($2, "- ") + 2)); next }
+		$2 !~ /^(TAP version [0-9]+|[0-9]+\.\.[0-9]+|# ok - .*)$/ { printf "#\t%s\t%s\n", $1, $2 }
+		END {
+			for (name in seen)
+				result(name in said ? "not ok" : "ok", name, "adds nothing to the kernel log")
+		}' "$1"
+}
+
+# guest_tap FILE QUIET: the same as our TAP; kernel messages that match QUIET
+# are nobody's fault
+guest_tap() {
+	guest_lines "$1" "$2" >"$1.results"
+	while IFS='	' read -r verdict name text; do
+		case $verdict in
+		ok) ok "$name: $text" ;;
+		'not ok') not_ok "$name: $text" </dev/null ;;
+		skip) skip "$name: ${text%% # SKIP*}" "${text#*# SKIP}" ;;
+		*) printf '# %s: %s\n' "$name" "$text" ;;
+		esac
+	done <"$1.results"
+}
