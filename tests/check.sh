@@ -84,6 +84,7 @@ else
 	echo tests/registry.sh
 	echo tests/sanitize.sh
 	echo tests/scale.sh
+	echo tests/sign.sh
 	echo tests/style.sh
 	for kernel in $KERNELS; do
 		echo "tests/guest.sh $kernel"
