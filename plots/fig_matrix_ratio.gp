@@ -50,7 +50,9 @@ do for [i = 1:words(every)] {
 }
 if (words(shown) == 0) { exit message 'matrix_ratio: nothing of this in the campaign' }
 backing(t) = words(t) > 1 ? word(t, 2)[2:strlen(word(t, 2)) - 1] : 'none'
-of(t) = '--provider='.provider.' --method='.method(t).' --backing='.backing(t).' '
+# Names in a command; k2u-stat lets none through that means something there
+quoted(s) = strstrt(s, "'") ? "''" : "'".s."'"
+of(t) = '--provider='.provider.' --method='.quoted(method(t)).' --backing='.quoted(backing(t)).' '
 # String instructions are counted one by one there
 told(t, i) = !(counted && i == 9 && method(t) eq 'read')
 

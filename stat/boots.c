@@ -219,9 +219,9 @@ int boots_read(struct boot_cells *cells, const struct run *run)
 		ret = -ENOMEM;
 		goto out;
 	}
-	if (!access(samples, F_OK)) {
+	if (is_there(samples)) {
 		ret = read_samples(cells, run);
-	} else if (!access(boots, F_OK)) {
+	} else if (is_there(boots)) {
 		ret = read_boots(cells, run, boots, summary);
 	} else if (has_capability(run)) {
 		ret = 0;

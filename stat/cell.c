@@ -409,7 +409,7 @@ static int cells_fill(struct cells *cells, const struct run *run)
 		ret = out_of_memory();
 		goto out;
 	}
-	if (partial && access(path, F_OK)) {
+	if (partial && !is_there(path)) {
 		say("%s: neither samples.csv nor samples.csv.partial is there",
 		    run->dir);
 		ret = -ENOENT;

@@ -104,7 +104,7 @@ int flags_read(struct cells *cells, const struct run *run)
 		ret = out_of_memory();
 		goto out;
 	}
-	if (partial && access(path, F_OK)) {
+	if (partial && !is_there(path)) {
 		say("%s: note: no checks.csv: every row is flagged 'unchecked'",
 		    run->dir);
 		cells->unchecked = true;

@@ -237,7 +237,7 @@ static int begin_run(struct run *run, const struct run *boot)
 
 	for (i = 0; i < ARRAY_SIZE(taken); i++) {
 		path = run_path(run, taken[i]);
-		there = path ? !access(path, F_OK) : 0;
+		there = path ? is_there(path) : 0;
 		free(path);
 		if (there) {
 			say("%s: holds %s but no env.json: not a run that a boot can join",

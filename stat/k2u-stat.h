@@ -157,6 +157,8 @@ int json_read(const char *path, json_t **root);
 int run_open(struct run *run, const char *dir);
 void run_close(struct run *run);
 char *run_path(const struct run *run, const char *name);
+/* Whatever it is: what cannot be read is not taken for nothing */
+bool is_there(const char *path);
 char *run_rows_path(const struct run *run, const char *name, bool *partial);
 /* How much of the file are rows of boots that have joined; UINT64_MAX: all of it */
 uint64_t run_rows_bytes(const struct run *run, const char *name, bool partial);

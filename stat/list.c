@@ -64,7 +64,7 @@ static bool has(const char *dir, const char *name)
 
 	if (asprintf(&path, "%s/%s", dir, name) < 0)
 		return false;
-	there = !access(path, F_OK);
+	there = is_there(path);
 	free(path);
 	return there;
 }
@@ -401,7 +401,7 @@ static int first_boot(const struct run *run, uint64_t *boot)
 		return out_of_memory();
 	for (i = 0; !ret && i < ARRAY_SIZE(files); i++) {
 		path = run_rows_path(run, files[i], &partial);
-		if (path && !access(path, F_OK)) {
+		if (path && is_there(path)) {
 			ret = csv_open(csv, path, partial, columns);
 			if (!ret) {
 				ret = csv_next(csv);
@@ -465,7 +465,7 @@ int cmd_boots(int argc, char **argv)
 	int ret;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &dir);
-	if (access(dir, F_OK) && errno == ENOENT)
+	if (!is_there(dir) && errno == ENOENT)
 		return 0;
 	ret = run_open(&run, dir);
 	if (ret)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* k2u-stat: the command line. A subcommand is one file and one line here. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,6 +100,8 @@ int main(int argc, char **argv)
 	char *name;
 	int ret;
 
+	/* A file that must not grow further is an error like others: EFBIG */
+	signal(SIGXFSZ, SIG_IGN);
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &call);
 	/* For the subcommand's messages and help */

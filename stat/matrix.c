@@ -123,7 +123,7 @@ static int read_gaps(struct matrix *m, const char *dir)
 	path = run_path(&at, "gaps.csv");
 	if (!csv || !path)
 		ret = out_of_memory();
-	else if (!access(path, F_OK))
+	else if (is_there(path))
 		ret = csv_open(csv, path, false, columns) ?: 1;
 	if (ret > 0) {
 		while ((ret = csv_next(csv)) > 0) {
@@ -604,7 +604,7 @@ static bool has_file(const char *dir, const char *name)
 {
 	struct run at = { .dir = dir };
 	char *path = run_path(&at, name);
-	bool there = path && !access(path, F_OK);
+	bool there = path && is_there(path);
 
 	free(path);
 	return there;

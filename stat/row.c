@@ -414,6 +414,7 @@ int rows_read(struct rows *rows, const struct run *run,
 {
 	const struct source *source = sources;
 	struct csv *csv;
+	bool any = false;
 	char *path;
 	int ret;
 
@@ -428,7 +429,7 @@ int rows_read(struct rows *rows, const struct run *run,
 		ret = out_of_memory();
 		goto out;
 	}
-	if (access(path, F_OK)) {
+	if (!is_there(path)) {
 		say("%s: not there: run 'k2u-stat summarize %s' first", path,
 		    run->dir);
 		ret = -ENOENT;
@@ -438,9 +439,15 @@ int rows_read(struct rows *rows, const struct run *run,
 	if (ret)
 		goto out;
 	while ((ret = csv_next(csv)) > 0) {
+		any = true;
 		ret = source->row(rows, sel, csv);
 		if (ret)
 			break;
+	}
+	/* The others have rows only if there is something to say */
+	if (!ret && !any && !source->measure) {
+		say("%s: no cells: summarize the run again", path);
+		ret = -ENODATA;
 	}
 	csv_close(csv);
 out:

@@ -24,12 +24,17 @@ char *run_path(const struct run *run, const char *name)
 	return path;
 }
 
+bool is_there(const char *path)
+{
+	return !access(path, F_OK) || errno != ENOENT;
+}
+
 /* The file, or what a run that did not end has left of it */
 char *run_rows_path(const struct run *run, const char *name, bool *partial)
 {
 	char *path = run_path(run, name), *left;
 
-	*partial = path && access(path, F_OK);
+	*partial = path && !is_there(path);
 	if (!*partial)
 		return path;
 	if (asprintf(&left, "%s.partial", path) < 0) {
@@ -148,7 +153,7 @@ int run_open(struct run *run, const char *dir)
 	if (ret)
 		goto out;
 	run->complete = json_is_true(run_env(run, "complete")) &&
-			(!access(samples, F_OK) || access(partial, F_OK));
+			(is_there(samples) || !is_there(partial));
 out:
 	free(path);
 	free(samples);

@@ -71,7 +71,8 @@ clean() {
 			# The unit tests have stderr in a file of their own
 			[ -s "$tmp/err" ] || echo "nothing on stderr: gdb -batch -ex 'b _exit' -ex run -ex bt $1"
 			tail -n 30 "$tmp/err"
-		} | not_ok "$name"
+		} >"$tmp/why"
+		not_ok "$name" <"$tmp/why"
 	fi
 }
 
