@@ -14,6 +14,15 @@ BUILD	:= build/asan
 override CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,float-cast-overflow -DARENA_BASE='(1UL << 45)'
 endif
+# Of "make fuzzers" alone: libFuzzer is clang's, which takes NULL + 0 (defined
+# from C2y on) for an overflow of a pointer
+ifdef FUZZ
+BUILD	:= build/fuzz
+override CC := clang
+override CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	-fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
+	-fno-sanitize=pointer-overflow -DARENA_BASE='(1UL << 45)'
+endif
 
 # Only what the compiler needs to know; the rest is in include/version.h.
 # Dirty is what measures: every run rewrites REPORT.md, and is no other code for it.
@@ -37,12 +46,13 @@ get_OBJS   := $(addprefix $(BUILD)/bench/,$(GET_OBJS))
 stat_OBJS  := $(call objs,stat)
 UNIT	   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 GUEST	   := $(patsubst tests/guest/%.c,$(BUILD)/tests/%,$(wildcard tests/guest/guest_*.c tests/guest/debug_*.c))
+FUZZERS	   := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
 
 # Built from the statistics themselves
 STATS	   := $(addprefix $(BUILD)/tests/,simulate draw)
 
-.PHONY: all programs guest-programs tests unit-tests module bench matrix compare report \
+.PHONY: all programs guest-programs tests unit-tests fuzzers fuzz-targets fuzz-user module bench matrix compare report \
 	check check-native check-stats clean clean-cache deps help
 
 all: programs $(if $(wildcard $(KDIR)/Makefile),module,no-module)
@@ -82,6 +92,16 @@ tests: $(UNIT) $(GUEST) $(STATS)
 
 unit-tests: $(UNIT)
 
+# Programs that feed mutated text to each parser; tests/fuzz-user.sh runs them.
+fuzzers:
+	@$(MAKE) --no-print-directory FUZZ=1 fuzz-targets
+	@rm -rf build/fuzz/seeds && tests/fuzz/seeds.sh build/fuzz/seeds
+
+fuzz-targets: $(FUZZERS)
+
+fuzz-user:
+	@tests/fuzz-user.sh $(TARGET)
+
 # What a guest runs, for scripts/kernel.sh to build for another architecture.
 guest-programs: $(BUILD)/k2u-bench $(BUILD)/k2u-get $(GUEST)
 
@@ -90,6 +110,15 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 
 $(BUILD)/tests/test_bench: $(filter-out %/main.o,$(bench_OBJS))
 $(addprefix $(BUILD)/tests/,test_stat test_compare test_capability): $(filter-out %/main.o,$(stat_OBJS))
+
+# Both halves have a parse_size(): a target is of one of them
+bench_FUZZERS := $(addprefix $(BUILD)/tests/fuzz_,config options)
+$(bench_FUZZERS): $(filter-out %/main.o,$(bench_OBJS))
+$(bench_FUZZERS): fuzz_LIBS = $(bench_LIBS)
+$(filter-out $(bench_FUZZERS),$(FUZZERS)): $(filter-out %/main.o,$(stat_OBJS))
+$(filter-out $(bench_FUZZERS),$(FUZZERS)): fuzz_LIBS = $(stat_LIBS)
+$(FUZZERS): $(BUILD)/tests/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/fuzz.o
+	$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(fuzz_LIBS)
 
 $(STATS): $(BUILD)/tests/%: $(BUILD)/tests/stats/%.o $(filter-out %/main.o,$(stat_OBJS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(stat_LIBS)
@@ -154,6 +183,7 @@ help:
 	@echo 'make report RUNS="results/a results/b"      REPORT.md and charts from these runs'
 	@echo 'make check         set-up and all fast tests'
 	@echo 'make SANITIZE=1 programs unit-tests         these under ASan and UBSan, in build/asan'
+	@echo 'make fuzz-user     the parsers fed mutated text; TARGET=csv RUNS=1000000 SEED=2'
 	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
 	@echo 'make check-stats   the proof of the statistics, by simulation and by planted slowdowns'
 	@echo 'make fuzz          random operations on the device, in a guest: SEED=1 COUNT=100000 KERNEL=6.12'

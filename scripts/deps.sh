@@ -41,6 +41,8 @@ packages() {
 	shellcheck		command:shellcheck		check
 	sparse			command:sparse			check
 	clang-format		command:clang-format		check
+	clang			command:clang			check
+	libclang-rt-dev		fuzzer:clang			check
 	perl			command:perl			check
 	xz-utils		command:xz			check
 	git			command:git			check
@@ -65,6 +67,8 @@ is_there() {
 	case $1 in
 	command:*) have "${1#*:}" || [ -x "/usr/sbin/${1#*:}" ] || [ -x "/sbin/${1#*:}" ] ;;
 	header:*) printf '#include <%s>\n' "${1#*:}" | gcc -E - >/dev/null 2>&1 ;;
+	fuzzer:*) printf 'int LLVMFuzzerTestOneInput(void) { return 0; }\n' |
+		"${1#*:}" -fsanitize=fuzzer -x c -o /dev/null - >/dev/null 2>&1 ;;
 	file:*) [ -e "${1#*:}" ] ;;
 	# ldd fails on a static program
 	static:*) have "${1#*:}" && ! ldd "$(command -v "${1#*:}")" >/dev/null 2>&1 ;;

@@ -79,6 +79,7 @@ else
 		case $program in *.d | *.o | *'*') ;; *) echo "$program" ;; esac
 	done
 	echo tests/compare.sh
+	echo tests/fuzz-user.sh
 	echo tests/hostile-files.sh
 	echo tests/join.sh
 	echo tests/limits.sh
