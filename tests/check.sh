@@ -88,6 +88,7 @@ else
 	echo tests/scale.sh
 	echo tests/sign.sh
 	echo tests/style.sh
+	echo tests/unprivileged.sh
 	for kernel in $KERNELS; do
 		echo "tests/guest.sh $kernel"
 	done
