@@ -89,7 +89,7 @@ bool has_capability(const struct run *run)
 	bool partial, there;
 	char *path = run_rows_path(run, "capability.csv", &partial);
 
-	there = path && !access(path, F_OK);
+	there = path && is_there(path);
 	free(path);
 	return there;
 }
@@ -207,7 +207,7 @@ static int read_rows(struct capability *cap, size_t at, const struct run *run)
 		ret = out_of_memory();
 		goto out;
 	}
-	if (access(path, F_OK)) {
+	if (!is_there(path)) {
 		say("%s: no capability.csv: not measured (make bench MEASURES=capability)",
 		    run->dir);
 		ret = -ENOENT;

@@ -9,8 +9,9 @@
 #include "fuzz.h"
 
 static const char *const names[] = {
-	"r/env.json",	 "r/samples.csv", "r/checks.csv", "b/env.json",
-	"b/samples.csv", "b/checks.csv",  NULL,
+	"r/env.json",	    "r/samples.csv",	"r/checks.csv",
+	"b/env.json",	    "b/samples.csv",	"b/checks.csv",
+	"r/capability.csv", "b/capability.csv", NULL,
 };
 
 static off_t size_of(const char *path)

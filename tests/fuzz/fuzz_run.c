@@ -4,10 +4,9 @@
 #include "fuzz.h"
 
 static const char *const names[] = {
-	"r/env.json",	"r/summary.csv", "r/cost.csv",
-	"r/parity.csv", "r/boots.csv",	 "r/breakeven.csv",
-	"r/checks.csv", "r/samples.csv", "r/hyperfine.json",
-	NULL,
+	"r/env.json",	    "r/summary.csv",	"r/cost.csv",	"r/parity.csv",
+	"r/boots.csv",	    "r/breakeven.csv",	"r/checks.csv", "r/samples.csv",
+	"r/hyperfine.json", "r/capability.csv", NULL,
 };
 
 static const struct {
@@ -34,6 +33,8 @@ static const struct {
 	{ cmd_list, "/r" },
 	{ cmd_hyperfine, "/r" },
 	{ cmd_compare, "/r /r" },
+	{ cmd_capability, "--format=md /r" },
+	{ cmd_capability, "--format=csv /r /r" },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -44,6 +44,16 @@ printf '\004\001a,b,c\n1,2.5,x\n1,2.5,y\n1,inf,\n' | put csv small
 printf '\001\001c,b,a\nread,-1e9,9\nfault,0.25,18446744073709551615\npart' | put csv partial
 { printf '\002\377'; head -n 4 "$ref/summary.csv" | cut -c 1-200 | sed 's/measure/a/; s/provider/b/'; } | put csv summary
 
+{
+	short_env r/env.json native 6.1.0 ''
+	printf '@@ r/capability.csv\nprovider,method,backing,size_bytes,boot,property,value,detail\n'
+	for source in k2u,pfn,vmalloc k2u,pfn,contig tree,read,memfd; do
+		printf '%s,65536,1,available,yes,\n' "$source"
+		sed -n 's/^K2U_CAPABILITY(\([a-z0-9_]*\),.*/\1/p' "$top/include/capability.def" | head -n 12 |
+			sed "s/.*/$source,65536,1,&,yes,/; 3s/yes,/unavailable,no | such/"
+	done
+} | put run capability
+
 # As long as what is kept of the last row, or a little longer
 for n in 500 530 600; do
 	awk -v n="$n" 'BEGIN {
