@@ -283,7 +283,7 @@ static int read_runs(struct capability *cap, const struct args *args)
 				     name_kernel(&cap->run[i], &run);
 			run_close(&run);
 		}
-		if (!pass)
+		if (!pass && !ret)
 			qsort(cap->run, cap->runs, sizeof(*cap->run),
 			      compare_kernels);
 	}

@@ -66,7 +66,7 @@ for target; do
 	n=${RUNS:-$(runs "$target")}
 	status=0
 	ASAN_OPTIONS=detect_leaks=$leaks UBSAN_OPTIONS=print_stacktrace=1 \
-		"$program" -seed="$SEED" -runs="$n" -max_len=16384 -timeout=25 -detect_leaks=0 -close_fd_mask=3 \
+		"$program" -seed="$SEED" -runs="$n" -max_len=16384 -timeout=300 -detect_leaks=0 -close_fd_mask=3 \
 		-dict=tests/fuzz/k2u.dict -artifact_prefix="$fuzz/$target-" "$@" \
 		>"$tmp/out" 2>&1 </dev/null || status=$?
 	done=$(sed -n 's/^stat::number_of_executed_units: //p; s/^Done \([0-9]*\) runs.*/\1/p' "$tmp/out" | tail -n 1)
