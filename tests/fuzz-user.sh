@@ -34,10 +34,10 @@ make --no-print-directory -j 2 fuzzers >"$tmp/make" 2>&1 || {
 # runs TARGET: a target that writes files is slower than one that reads a string
 runs() {
 	case $1 in
-	options | select) echo 100000 ;;
-	csv | config) echo 20000 ;;
-	env) echo 500 ;;
-	*) echo 1000 ;;
+	options | select) echo 30000 ;;
+	csv | config) echo 5000 ;;
+	env) echo 200 ;;
+	*) echo 500 ;;
 	esac
 }
 
