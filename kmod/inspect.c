@@ -4,15 +4,19 @@
  * the memory type and the contiguity of the page-table entries behind it.
  *
  * The walk takes no page-table lock. It holds mmap_lock for reading with the
- * VMA found under it, so no page table of the range is freed: munmap() takes
- * the VMA out of the tree under the write lock first, and khugepaged collapses
- * only anonymous and page-cache VMAs. Entries may change meanwhile; the result
- * is a snapshot of each entry, as of /proc/PID/pagemap.
+ * VMA found under it, so no upper table of the range is freed: munmap() takes
+ * the VMA out of the tree under the write lock first. A PTE table can be freed
+ * all the same: since 6.14 MADV_DONTNEED frees one that it has emptied, with no
+ * more than the read lock (CONFIG_PT_RECLAIM, mm/pt_reclaim.c). That is done
+ * after a grace period, so PTEs are read under RCU. khugepaged collapses only
+ * anonymous and page-cache VMAs. Entries may change meanwhile; the result is a
+ * snapshot of each entry, as of /proc/PID/pagemap.
  */
 #include <linux/bitfield.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/pgtable.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/user_namespace.h>
 
@@ -100,7 +104,7 @@ static unsigned long k2u_walk_entry(struct k2u_walk *walk, unsigned long addr,
 	p4d_t *p4d;
 	pud_t *pudp, pud;
 	pmd_t *pmdp, pmd;
-	pte_t pte;
+	pte_t pte = {};
 
 	next = pgd_addr_end(addr, end);
 	if (pgd_none(*pgd))
@@ -127,7 +131,12 @@ static unsigned long k2u_walk_entry(struct k2u_walk *walk, unsigned long addr,
 	}
 
 	pmdp = pmd_offset(pudp, addr);
+	/* From here until the PTE is read, the table that pmd names stays. */
+	rcu_read_lock();
 	pmd = READ_ONCE(*pmdp);
+	if (pmd_present(pmd) && !pmd_leaf(pmd))
+		pte = READ_ONCE(*pte_offset_kernel(&pmd, addr));
+	rcu_read_unlock();
 	next = pmd_addr_end(addr, end);
 	if (pmd_none(pmd) || !pmd_present(pmd))
 		goto absent;
@@ -142,7 +151,6 @@ static unsigned long k2u_walk_entry(struct k2u_walk *walk, unsigned long addr,
 		return next;
 	}
 
-	pte = READ_ONCE(*pte_offset_kernel(pmdp, addr));
 	next = addr + PAGE_SIZE;
 	if (pte_none(pte) || !pte_present(pte))
 		goto absent;
