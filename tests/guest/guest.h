@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -154,6 +155,24 @@ static inline void assert_mmap_fails(int fd, uint64_t offset, size_t size,
 			"mmap(offset %#llx, size %#zx, prot %d, flags %#x): %s, expected %s",
 			(unsigned long long)offset, size, prot, flags,
 			got ? strerror(got) : "success", strerror(expected));
+}
+
+#define K2U_KO "/k2u.ko"
+
+/* 0 or an errno */
+static inline int load_module(const char *parameters)
+{
+	int fd = open(K2U_KO, O_RDONLY | O_CLOEXEC), err;
+
+	assert_true(fd >= 0);
+	err = syscall(SYS_finit_module, fd, parameters, 0) ? errno : 0;
+	close(fd);
+	return err;
+}
+
+static inline void unload_module(void)
+{
+	assert_int_equal(syscall(SYS_delete_module, "k2u", O_NONBLOCK), 0);
 }
 
 #define ROWS_REFUSED 1 /* the combinations that the registry refuses, too */
