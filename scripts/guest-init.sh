@@ -37,7 +37,8 @@ bye() {
 	printf 'bye\t%s\n' "$1" >&3
 	exec 3>&-
 	sync
-	poweroff -f
+	# Ends QEMU (-no-reboot), and needs no ACPI
+	reboot -f
 }
 
 load() {
@@ -52,6 +53,22 @@ load() {
 unload() {
 	rmmod k2u || log "rmmod k2u failed"
 	[ ! -e /sys/module/k2u ] || status=1
+}
+
+# state before|after: what the module may not change, as "state\t<key>=<value>"
+state() {
+	if [ -e /sys/kernel/debug/kmemleak ]; then
+		# An object younger than 5 s is not looked at, and one that changed
+		# since the last scan is not reported
+		sleep 6
+		echo scan >/sys/kernel/debug/kmemleak
+		echo scan >/sys/kernel/debug/kmemleak
+		sed "s/^/kmemleak_$1=/" /sys/kernel/debug/kmemleak | tagged state
+		echo clear >/sys/kernel/debug/kmemleak
+	fi
+	echo 3 >/proc/sys/vm/drop_caches
+	sed "s/^/taint_$1=/" /proc/sys/kernel/tainted | tagged state
+	sed -n "s/^MemFree: *\([0-9]*\) kB/free_kb_$1=\1/p" /proc/meminfo | tagged state
 }
 
 bench() {
@@ -82,12 +99,14 @@ tests() {
 	status=0
 	# A program that is meant to die of a signal is no message (riscv64)
 	echo 0 >/proc/sys/debug/exception-trace
+	state before
 	load
 	dmesg -c | tagged dmesg.txt
 	cd /tests || bye 1
 	[ $# -gt 0 ] || set -- guest_*
 	for command; do
 		name=${command%% *}
+		printf 'running\t%s\n' "$command" >&3
 		# shellcheck disable=SC2086 # a program and its arguments
 		CMOCKA_MESSAGE_OUTPUT=TAP ./$command >/tmp/out 2>&1 </dev/null
 		rc=$?
@@ -97,6 +116,10 @@ tests() {
 	done
 	unload
 	dmesg -c | tagged dmesg.txt
+	state after
+	if [ -d /sys/kernel/debug/gcov/k2u ]; then
+		tar -C /sys/kernel/debug/gcov/k2u/src/kmod -c . | base64 | tagged gcov
+	fi
 }
 
 set --

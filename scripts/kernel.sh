@@ -3,10 +3,14 @@
 # Provide a Debian kernel for a guest, and k2u.ko built for it.
 #
 #	scripts/kernel.sh KERNEL	5.10, 6.1, 6.12 ... or newest; 6.12-arm64 for
-#				another architecture, 6.12-arm64-16k with its larger pages
+#				another architecture, 6.12-arm64-16k with its larger pages;
+#				6.12-debug with the sanitizers of tests/debug/config,
+#				6.12-debug-gcov with a module that counts its lines
 #	scripts/kernel.sh --sparse KERNEL	what sparse says of the module
 #	scripts/kernel.sh --system KERNEL [PACKAGE...]	a whole system to boot from a
 #				disk (release, vmlinuz, image); see image() for its jobs
+#	scripts/kernel.sh --gcov KERNEL DIR	DIR/*.gcda, from a guest of KERNEL (a
+#				...-gcov), as DIR/*.gcov
 #	scripts/kernel.sh --list	the kernels that it knows
 #	scripts/kernel.sh --size	what the cache takes
 #	scripts/kernel.sh --clean	remove the cache
@@ -16,10 +20,13 @@
 # than this system may have. Roots are kept in ${XDG_CACHE_HOME:-~/.cache}/k2u,
 # the module in build/kernel/KERNEL. For another architecture the root has its
 # cross-compiler and libraries, and the guest's programs are built there, too.
+# A debug kernel is built in its root, from the distribution's source; of that
+# only what builds modules is kept, and the key that signs them.
 # stdout: key=value lines (kernel, release, arch, vmlinuz, config,
 # config_sha256, compiler, ko, log; programs: the directory of the guest's
 # programs; of another architecture: libraries and tools, where its shared
-# libraries and Debian's programs for it are). Exit status 77: this kernel
+# libraries and Debian's programs for it are; of a debug kernel: build, the
+# directory that modules are built against). Exit status 77: this kernel
 # cannot be had here, the reason is on stderr.
 set -eu
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -29,12 +36,13 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 MIRROR=${K2U_MIRROR:-http://deb.debian.org/debian}
 MIRROR_SECURITY=${K2U_MIRROR_SECURITY:-http://security.debian.org/debian-security}
 KERNELS='5.10 6.1 6.12 6.16 6.17 6.18 6.19 7.0 7.1 7.2 7.3 newest'
+DEBUG_KERNELS='6.1 6.12'
 FLAVOUR=cloud-amd64
 # "newest" is looked up again after so many days
 NEWEST_DAYS=7
 
 usage() {
-	die "usage: kernel.sh [--sparse] KERNEL | --system KERNEL [PACKAGE...] | --list | --size | --clean; KERNEL is one of: $(list)"
+	die "usage: kernel.sh [--sparse] KERNEL | --system KERNEL [PACKAGE...] | --gcov KERNEL DIR | --list | --size | --clean; KERNEL is one of: $(list)"
 }
 
 # suite_of KERNEL: the suite that has it
@@ -50,10 +58,11 @@ suite_of() {
 }
 
 # set_arch KERNEL: sets arch (as Debian says) and, for a foreign one, flavour (of
-# the kernel's packages), triplet and kbuild_arch
+# the kernel's packages), triplet and kbuild_arch; debug where it is built here
 set_arch() {
-	triplet=''
+	triplet='' debug=no
 	case $1 in
+	*-debug | *-debug-gcov) arch=amd64 debug=yes ;;
 	*-arm64-16k) arch=arm64 flavour=arm64-16k ;;
 	*-arm64) arch=arm64 flavour=cloud-arm64 ;;
 	*-riscv64) arch=riscv64 flavour=riscv64 ;;
@@ -72,6 +81,9 @@ list() {
 	for known in $KERNELS; do
 		printf ' %s-arm64' "$known"
 		case $known in 5.* | 6.1) ;; *) printf ' %s-arm64-16k %s-riscv64' "$known" "$known" ;; esac
+	done
+	for known in $DEBUG_KERNELS; do
+		printf ' %s-debug %s-debug-gcov' "$known" "$known"
 	done
 	echo
 }
@@ -100,7 +112,10 @@ sources_of() {
 # sum that is kept here.
 install_kernel() {
 	set_arch "$K2U_KERNEL"
-	if [ -n "$triplet" ]; then
+	if [ "$debug" = yes ]; then
+		install_debug "$1"
+		return
+	elif [ -n "$triplet" ]; then
 		install_foreign "$1"
 		return
 	fi
@@ -234,6 +249,55 @@ install_foreign() {
 	return 1
 }
 
+# fragment KERNEL: what a debug kernel is configured with
+fragment() {
+	cat -- "$top/tests/debug/config" "$top/tests/debug/config-${1%%-*}"
+}
+
+# install_debug ROOT: build the kernel from Debian's source. What is not in the
+# fragment is off where it can be (allnoconfig), and what is in it must come true:
+# kconfig drops an option silently whose dependencies are not met.
+install_debug() {
+	version=${K2U_KERNEL%%-*}
+	mkdir "$1/k2u"
+	fragment "$K2U_KERNEL" >"$1/k2u/fragment"
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	chroot "$1" sh -eu -c '
+		version=$1
+		jobs=$2
+		cd /usr/src
+		tar -xf "linux-source-$version.tar.xz"
+		rm "linux-source-$version.tar.xz"
+		mv "linux-source-$version" linux
+		cd linux
+		make KCONFIG_ALLCONFIG=/k2u/fragment allnoconfig
+		lost=$(awk "
+			NR == FNR { config[\$0] = 1; split(\$0, word, \"=\"); set[word[1]] = 1; next }
+			/^CONFIG_/ && !(\$0 in config) { print }
+			/^# CONFIG_.* is not set\$/ && (\$2 in set) { print \$2 \"=n\" }" \
+			.config /k2u/fragment)
+		if [ -n "$lost" ]; then
+			echo "E: Linux $version cannot be configured with" $lost
+			exit 1
+		fi
+		make -j "$jobs" bzImage modules
+		make -s kernelrelease >/k2u/release.new
+		cp arch/x86/boot/bzImage /k2u/vmlinuz
+		cp .config /k2u/config
+		# What is left of a build directory in linux-headers and linux-kbuild
+		find . -type f ! -name "Makefile*" ! -name "Kbuild*" ! -name "Kconfig*" \
+			! -path "./include/*" ! -path "./arch/x86/include/*" \
+			! -path "./scripts/*" ! -path "./.config" ! -path "./Module.symvers" \
+			! -path ./tools/objtool/objtool ! -path "./certs/signing_key.*" -delete
+		find . -name "*.o" -delete
+		find . -depth -type d -empty -delete
+		find arch -mindepth 1 -maxdepth 1 ! -name x86 ! -name Kconfig -exec rm -rf {} +
+		mkdir -p "/lib/modules/$(cat /k2u/release.new)"
+		ln -s /usr/src/linux "/lib/modules/$(cat /k2u/release.new)/build"
+		mv /k2u/release.new /k2u/release
+		' sh "$version" "$(nproc)"
+}
+
 # provision KERNEL NEW PACKAGES: a root with the kernel and a comma list of
 # packages in directory NEW
 provision() {
@@ -241,7 +305,6 @@ provision() {
 	new=$2
 	include=$3
 	export K2U_HOOK="$top/scripts/kernel.sh" K2U_KERNEL="$1"
-	say "fetching kernel $kernel from Debian $suite (once; about 400 MB in $K2U_CACHE)"
 	rm -rf -- "$new"
 	mkdir -p -- "$new"
 	sources_of "$suite" >"$new/sources.list"
@@ -256,11 +319,11 @@ provision() {
 		--customize-hook='"$K2U_HOOK" --hook "$1"' "${suite%-backports}"
 	if is_root; then
 		# mmdebstrap mounts /proc in the root: not where others see it
-		with_private_mounts timeout -k 10 900 mmdebstrap --mode=root "$@" \
+		with_private_mounts timeout -k 10 "$limit" mmdebstrap --mode=root "$@" \
 			"$new/rootfs" "$new/sources.list"
 	else
 		# Through an archive, so that the files are ours and not a subordinate user's
-		timeout -k 10 900 mmdebstrap "$@" "$new/rootfs.tar" "$new/sources.list" &&
+		timeout -k 10 "$limit" mmdebstrap "$@" "$new/rootfs.tar" "$new/sources.list" &&
 			mkdir "$new/rootfs" &&
 			tar --extract --no-same-owner --exclude='./dev/*' \
 				--directory="$new/rootfs" --file="$new/rootfs.tar" &&
@@ -268,15 +331,23 @@ provision() {
 	fi
 }
 
-# ensure KERNEL PACKAGES: $cache has it, with these, when this returns
+# ensure KERNEL PACKAGES: $cache has it, with these (in $cache/packages, with
+# the fragment of a debug kernel), when this returns
 ensure() {
-	if [ -e "$cache/rootfs/k2u/release" ] && [ "$(cat "$cache/packages" 2>/dev/null)" = "$2" ]; then
+	key=$2 limit=900 what="fetching kernel $1 from Debian $(suite_of "$1") (once; about 400 MB in $K2U_CACHE)"
+	if [ "$debug" = yes ]; then
+		fragment "$1" >"$cache.fragment"
+		key="$2 $(sha256 "$cache.fragment")"
+		rm -- "$cache.fragment"
+		limit=2400 what="building kernel $1 from Debian's source (once; minutes, and about 400 MB in $K2U_CACHE)"
+	fi
+	if [ -e "$cache/rootfs/k2u/release" ] && [ "$(cat "$cache/packages" 2>/dev/null)" = "$key" ]; then
 		[ "${1%%-*}" = newest ] || return 0
 		[ -n "$(find "$cache/rootfs/k2u/release" -mtime "+$NEWEST_DAYS")" ] || return 0
 	fi
 	have mmdebstrap || unavailable "kernel $1: mmdebstrap is not installed: run scripts/deps.sh --for=guest"
 	log=$cache.log
-	say "fetching kernel $1 from Debian $(suite_of "$1") (once; about 400 MB in $K2U_CACHE)"
+	say "$what"
 	if ! provision "$1" "$cache.new" "$2" >"$log" 2>&1 9>&-; then
 		reason=$(grep -m 1 -E '^(E:|unshare:)' "$log" || tail -n 1 "$log")
 		is_root || reason="$reason; be root, or install uidmap and have a line in /etc/subuid and /etc/subgid"
@@ -287,7 +358,7 @@ ensure() {
 		fi
 		unavailable "kernel $1: not to be had from Debian $(suite_of "$1"): $reason (all of it: $log)"
 	fi
-	printf '%s\n' "$2" >"$cache.new/packages"
+	printf '%s\n' "$key" >"$cache.new/packages"
 	rm -rf -- "$cache"
 	mv -- "$cache.new" "$cache"
 }
@@ -337,13 +408,31 @@ build() {
 	out=$top/build/kernel/$1
 	mkdir -p -- "$out"
 	stage
-	key="$release $(sha256 "$scratch/src.tar")"
+	key="$release $(sha256 "$cache/rootfs/k2u/vmlinuz") $(sha256 "$scratch/src.tar")"
 	if [ ! -e "$out/k2u.ko" ] || [ "$(cat "$out/key" 2>/dev/null)" != "$key" ]; then
 		rm -f -- "$out/key" "$out/k2u.ko"
-		module "$out/build.log" W=1
+		case $1 in
+		*-gcov)
+			module "$out/build.log" W=1 GCOV_PROFILE=y
+			cp -- "$scratch"/kmod/*.gcno "$out"
+			;;
+		*) module "$out/build.log" W=1 ;;
+		esac
 		mv -- "$scratch/kmod/k2u.ko" "$out/k2u.ko"
 		printf '%s\n' "$key" >"$out/key"
 	fi
+	rm -rf -- "$scratch"
+}
+
+# gcov KERNEL DIR: what the lines of $out/k2u.ko were counted to, for all its objects together
+gcov() {
+	stage
+	cp -- "$top/build/kernel/$1"/*.gcno "$2"/*.gcda "$scratch/kmod"
+	rm -f -- "$2"/*.gcov
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	in_root sh -eu -c 'cd /k2u/src/kmod && gcov --source-prefix=/k2u/src --relative-only ./*.gcda' >"$2/gcov.log" 2>&1 </dev/null ||
+		die "gcov failed: see $2/gcov.log"
+	mv -- "$scratch"/kmod/*.gcov "$2"
 	rm -rf -- "$scratch"
 }
 
@@ -422,6 +511,10 @@ case $1 in
 	job=sparse
 	shift
 	;;
+--gcov)
+	job=gcov
+	shift
+	;;
 --system)
 	job=system
 	shift
@@ -432,13 +525,22 @@ esac
 [ $# -ge 1 ] || usage
 kernel=$1
 shift
-[ $# -eq 0 ] || [ "$job" = system ] || usage
+case $job in
+system) ;;
+gcov)
+	case $kernel in *-gcov) ;; *) usage ;; esac
+	[ $# -eq 1 ] || usage
+	[ -d "$1" ] || die "there is no directory $1"
+	gcov_dir=$1
+	;;
+*) [ $# -eq 0 ] || usage ;;
+esac
 case " $(list) " in *" $kernel "*) ;; *) usage ;; esac
 set_arch "$kernel"
 [ "$(uname -m)" = x86_64 ] || unavailable "kernel $kernel: guests need an x86-64 host, this one is $(uname -m)"
 
-cache=$K2U_CACHE/kernel/$kernel
-[ "$job" != system ] || [ -z "$triplet" ] || unavailable "kernel $kernel: only x86-64 systems are made"
+cache=$K2U_CACHE/kernel/${kernel%-gcov}
+[ "$job" != system ] || [ "$triplet$debug" = no ] || unavailable "kernel $kernel: only of Debian's x86-64 kernels a system is made"
 [ "$job" != system ] || cache=$K2U_CACHE/kernel/system-$kernel
 mkdir -p -- "$K2U_CACHE/kernel" ||
 	die "cannot create the cache $K2U_CACHE: set XDG_CACHE_HOME to a directory that you can write"
@@ -454,6 +556,9 @@ if [ -n "$triplet" ]; then
 	for package in libc6-dev libnuma-dev libjansson-dev libcmocka-dev; do
 		packages=$packages,$package:$arch
 	done
+fi
+if [ "$debug" = yes ]; then
+	packages=$packages,flex,bison,bc,libelf-dev,libssl-dev,openssl,xz-utils,linux-source-${kernel%%-*}
 fi
 for package; do
 	packages=$packages,$package
@@ -473,6 +578,10 @@ elif [ "$job" = system ]; then
 	exit
 fi
 build "$kernel"
+if [ "$job" = gcov ]; then
+	gcov "$kernel" "$gcov_dir"
+	exit
+fi
 [ -z "$triplet" ] || programs
 cat <<END
 kernel=$(printf '%s' "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
@@ -494,3 +603,4 @@ if [ -n "$triplet" ]; then
 else
 	echo "programs=$top/build"
 fi
+[ "$debug" = no ] || echo "build=$cache/rootfs/usr/src/linux"

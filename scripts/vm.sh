@@ -14,7 +14,8 @@
 # program of build/tests and its own arguments. WORDS are added to the kernel's
 # command line. The guest has an initramfs and two serial ports, no
 # disk and no network. Its lines "<tag>\t<text>" on the second port become files
-# in DIR (see split); text that it sends is never executed.
+# in DIR (see split): of tests tap, state (what the guest was like before and
+# after the module, key=value) and gcov.tar; text that it sends is never executed.
 #
 # N numbers the boot (default 1) and, under icount, seeds all that differs from
 # boot to boot: where the kernel lies, its random numbers, the order of the
@@ -250,7 +251,7 @@ split() {
 	mkdir -p -- "$out"
 	K2U_SPLIT=$tmp/split awk '
 		BEGIN {
-			split("samples.csv checks.csv capability.csv env.json dmesg.txt hyperfine.json tap log", names, " ")
+			split("samples.csv checks.csv capability.csv env.json dmesg.txt hyperfine.json tap log state gcov", names, " ")
 			for (i in names)
 				known[names[i]] = 1
 			dir = ENVIRON["K2U_SPLIT"]
@@ -280,7 +281,16 @@ split() {
 		fi
 	done
 	[ ! -s "$tmp/split.log" ] || sed 's/^/guest: /' "$tmp/split.log" >&2
-	[ "$job" != tests ] || [ ! -e "$tmp/split.tap" ] || cp -- "$tmp/split.tap" "$out/tap"
+	[ "$job" = tests ] || return 0
+	for name in tap state; do
+		[ ! -e "$tmp/split.$name" ] || cp -- "$tmp/split.$name" "$out/$name"
+	done
+	[ ! -e "$tmp/split.gcov" ] || base64 -d "$tmp/split.gcov" >"$out/gcov.tar"
+}
+
+# running: which command the guest was at
+running() {
+	sed -n 's/^running	\(.*\)/, at: \1/p' "$tmp/port" | tail -n 1
 }
 
 # ended: the guest said goodbye, and every line that it counted has arrived
@@ -372,11 +382,12 @@ fi
 if ! ended; then
 	split no
 	if [ "$status" -eq 124 ]; then
-		say "$K2U_ME: the guest was stopped: its job took more than $limit s"
+		say "$K2U_ME: the guest was stopped: its job took more than $limit s$(running)"
 		exit 124
 	fi
 	tail -n 5 "$tmp/qemu" "$tmp/console" >&2
-	die "the guest $release ended before its job did; what has arrived is in $out"
+	cp -- "$tmp/console" "$out/console"
+	die "the guest $release ended before its job did$(running); what has arrived is in $out"
 fi
 split yes
 [ "$broken" -eq 0 ] || exit 1
