@@ -125,6 +125,8 @@ $(STATS): $(BUILD)/tests/%: $(BUILD)/tests/stats/%.o $(filter-out %/main.o,$(sta
 
 FUZZ	   := $(patsubst tests/guest/%.c,$(BUILD)/tests/guest/%.o,$(wildcard tests/guest/fuzz_*.c))
 $(BUILD)/tests/debug_fuzz: $(FUZZ)
+# The cases of tests/guest/hostile.def are one program
+$(BUILD)/tests/guest_hostile: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/guest/hostile_*.c))
 
 $(GUEST): $(BUILD)/tests/%: $(BUILD)/tests/guest/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka

@@ -54,6 +54,13 @@ disagreements() {
 			echo "bench/measure_$name.c: not in bench/measures.def"
 	done
 
+	grep -n '^HOSTILE_' "$1/tests/guest/hostile.def" |
+		grep -vE ':HOSTILE_(METHOD|CASE|OP)\(.*\)$' |
+		sed 's|^|tests/guest/hostile.def: not one whole line: |'
+	[ "$(sed '1,/^<!-- hostile.def:/d' "$1/docs/SAFETY.md")" = \
+		"$(K2U_TREE=$1 "$top/tests/hostile-table.sh" --expected)" ] ||
+		echo "docs/SAFETY.md: its table is not that of tests/hostile-table.sh --expected"
+
 	for name in $(files "$1/kmod/compat/probes" have | tr '[:lower:]' '[:upper:]'); do
 		grep -q "K2U_HAVE_$name" "$1/kmod/compat/compat.h" ||
 			echo "kmod/compat/probes: compat.h does not use K2U_HAVE_$name"
@@ -82,7 +89,7 @@ report "files and lines agree" "$(disagreements "$top")"
 tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 trap 'exit 130' INT TERM
-mkdir "$tmp/tree" "$tmp/tree/results"
+mkdir "$tmp/tree" "$tmp/tree/results" "$tmp/tree/docs" "$tmp/tree/tests"
 # seen WHAT COMMAND...: after COMMAND in a copy of the tree there is a disagreement
 seen() {
 	what=$1
@@ -90,6 +97,9 @@ seen() {
 	rm -rf -- "$tmp/tree/include" "$tmp/tree/kmod" "$tmp/tree/bench"
 	cp -r -- "$top/include" "$top/kmod" "$top/bench" "$tmp/tree/"
 	cp -- "$top/results/SCHEMA.md" "$tmp/tree/results/"
+	cp -- "$top/docs/SAFETY.md" "$tmp/tree/docs/"
+	rm -rf -- "$tmp/tree/tests/guest"
+	cp -r -- "$top/tests/guest" "$tmp/tree/tests/"
 	(cd "$tmp/tree" && "$@")
 	wrong=
 	[ -n "$(disagreements "$tmp/tree")" ] || wrong="not found: $what"
@@ -101,5 +111,10 @@ seen "a measure's file without its line" touch bench/measure_bogus.c
 seen "a measure's line without its file" rm bench/measure_faults.c
 seen "an id twice" sed -i 's/^K2U_METHOD(2,/K2U_METHOD(1,/' include/methods.def
 seen "a version check outside compat" sh -c 'echo "#if K2U_HAVE_X" >>kmod/core.c'
+seen "a hostile expectation that the page lacks" \
+	sed -i 's/^HOSTILE_OP(mremap, grow, ANY, 5.10, EFAULT)/HOSTILE_OP(mremap, grow, ANY, 5.10, OK)/' \
+	tests/guest/hostile.def
+seen "a hostile case that is cut in two" \
+	sed -i 's/^\(HOSTILE_CASE(core, MAP,\) /\1\n/' tests/guest/hostile.def
 echo "1..$n"
 exit "$failed"

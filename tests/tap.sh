@@ -44,6 +44,8 @@ tap_end() {
 # What a kernel says by itself while it runs, on an emulated machine
 # shellcheck disable=SC2034 # the scripts that source this use it
 QUIET='tsc: |clocksource: |random: |perf: interrupt took too long|hrtimer: interrupt took|sched_clock:'
+# guest_hostile uses remap_file_pages()
+QUIET=$QUIET'|TSC found unstable|uses deprecated remap_file_pages\(\) syscall'
 
 # guest_lines FILE QUIET: "ok|not ok|skip|#<tab>program<tab>text" of what the
 # programs of a guest said (scripts/vm.sh --job=tests)
