@@ -69,6 +69,38 @@ disagreements() {
 		sed "s|^$1/||; s|\$| (version knowledge outside kmod/compat/)|"
 }
 
+# struct_fields FILE NAME: the fields of a structure, of C or of syzlang
+struct_fields() {
+	sed -n "/^\(struct \)*$2 {/,/^}/p" "$1" |
+		sed -n -e 's/^	__[us][0-9]* \([a-z_]*\)[[;].*/\1/p' -e 's/^	\([a-z_][a-z_]*\)	.*/\1/p'
+}
+
+# undescribed TREE: what of the ABI tests/syzkaller/k2u.txt has not, or otherwise
+undescribed() {
+	abi=$1/include/k2u.h
+	text=$1/tests/syzkaller/k2u.txt
+	sed -n 's/^#define \(K2U_\(IOC\|BACKING\|CACHE\|SETUP\)_[A-Z]*\)[^A-Z].*/\1/p' "$abi" |
+		grep -v -e MAGIC -e BACKING_ANY | while read -r name; do
+		grep -qw "$name" "$text" || echo "tests/syzkaller/k2u.txt: no $name"
+		grep -q "^$name = " "$text.const" || echo "tests/syzkaller/k2u.txt.const: no $name"
+	done
+	sed -n 's/^struct \(k2u_[a-z]*\) {/\1/p' "$abi" | while read -r name; do
+		[ "$(struct_fields "$abi" "$name")" = "$(struct_fields "$text" "$name")" ] ||
+			echo "tests/syzkaller/k2u.txt: $name has other fields"
+	done
+	methods "$1" | while read -r id name; do
+		from=$(printf '0x%x' $((id << 40)))
+		to=$(printf '0x%x' $(((id << 40) + (1 << 20))))
+		grep -q "^mmap\$K2U_$name(.* int64\[$from:$to, " "$text" ||
+			echo "tests/syzkaller/k2u.txt: no mmap\$K2U_$name at method $id"
+	done
+	{
+		echo '#include <k2u.h>'
+		sed -n 's/^\(K2U_[A-Z_]*\) = \([0-9]*\)$/_Static_assert(\1 == \2, "\1");/p' "$text.const"
+	} | "${CC:-cc}" -I"$1/include" -fsyntax-only -x c - 2>&1 |
+		sed -n 's/.*static assertion failed: "\(.*\)"/tests\/syzkaller\/k2u.txt.const: \1 has another value/p'
+}
+
 n=0
 failed=0
 # report NAME WRONG: a test, which passed if WRONG is empty
@@ -84,6 +116,7 @@ report() {
 }
 
 report "files and lines agree" "$(disagreements "$top")"
+report "syzkaller has the whole ABI" "$(undescribed "$top")"
 
 # The check itself: each of these must be found.
 tmp=$(mktemp -d)
@@ -94,7 +127,9 @@ mkdir "$tmp/tree" "$tmp/tree/results" "$tmp/tree/docs" "$tmp/tree/tests"
 seen() {
 	what=$1
 	shift
-	rm -rf -- "$tmp/tree/include" "$tmp/tree/kmod" "$tmp/tree/bench"
+	rm -rf -- "$tmp/tree/include" "$tmp/tree/kmod" "$tmp/tree/bench" "$tmp/tree/tests"
+	mkdir "$tmp/tree/tests"
+	cp -r -- "$top/tests/syzkaller" "$tmp/tree/tests/"
 	cp -r -- "$top/include" "$top/kmod" "$top/bench" "$tmp/tree/"
 	cp -- "$top/results/SCHEMA.md" "$tmp/tree/results/"
 	cp -- "$top/docs/SAFETY.md" "$tmp/tree/docs/"
@@ -102,7 +137,7 @@ seen() {
 	cp -r -- "$top/tests/guest" "$tmp/tree/tests/"
 	(cd "$tmp/tree" && "$@")
 	wrong=
-	[ -n "$(disagreements "$tmp/tree")" ] || wrong="not found: $what"
+	[ -n "$(disagreements "$tmp/tree" && undescribed "$tmp/tree")" ] || wrong="not found: $what"
 	report "$what is found" "$wrong"
 }
 seen "a method's file without its line" touch kmod/method_bogus.c
@@ -116,5 +151,9 @@ seen "a hostile expectation that the page lacks" \
 	tests/guest/hostile.def
 seen "a hostile case that is cut in two" \
 	sed -i 's/^\(HOSTILE_CASE(core, MAP,\) /\1\n/' tests/guest/hostile.def
+seen "an ioctl that syzkaller does not know" sh -c 'echo "#define K2U_IOC_NEW _IO(0, 9)" >>include/k2u.h'
+seen "a field that syzkaller does not know" sed -i '/^struct k2u_fill {/a\	__u32 new;' include/k2u.h
+seen "a constant that is another" sed -i 's/^K2U_IOC_INFO = .*/K2U_IOC_INFO = 1/' tests/syzkaller/k2u.txt.const
+seen "a method that syzkaller does not know" sed -i 's/^mmap.K2U_pfn(.*//' tests/syzkaller/k2u.txt
 echo "1..$n"
 exit "$failed"
