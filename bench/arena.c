@@ -20,12 +20,6 @@
 
 #include "bench.h"
 
-#ifndef ARENA_BASE
-#define ARENA_BASE \
-	(1UL       \
-	 << 36) /* far below libraries and stack, far above the program's own break */
-#endif
-
 static struct {
 	uint64_t size, stride;
 	unsigned int slots;

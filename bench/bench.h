@@ -149,6 +149,12 @@ void thp_allow(bool allow);
 
 /* ---- arena.c: where mappings under test go ---- */
 
+#ifndef ARENA_BASE /* sanitizers need another */
+#define ARENA_BASE \
+	(1UL       \
+	 << 36) /* far below libraries and stack, far above the program's own break */
+#endif
+
 int arena_begin(uint64_t size, unsigned int slots);
 void arena_end(void);
 char *arena_slot(unsigned int slot);

@@ -19,8 +19,6 @@
 
 #define SMALL_BYTES (64 * KIB)
 #define PATIENCE_S 60 /* a property that takes longer hangs */
-/* Far below libraries and stack */
-#define PLACE (1UL << 36)
 
 #define DIED_OF 128 /* exit status: and the signal's number, as of a shell */
 
@@ -157,7 +155,7 @@ static char *map_at(struct cap *c, char *at, int prot, int flags)
 
 char *cap_place(void)
 {
-	return (char *)PLACE + pmd_bytes();
+	return (char *)ARENA_BASE + pmd_bytes();
 }
 
 char *cap_map(struct cap *c, int prot, int flags)
