@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # The module in a guest: it builds without warnings, every test of tests/guest
-# passes, the kernel log stays quiet, and a short measurement counts right.
+# passes, the kernel log stays quiet, a short measurement counts right, and each
+# mapping is and can do what is expected of this kernel.
 #
 #	tests/guest.sh KERNEL	TAP on stdout; exit status 1 if a test failed
 set -eu
@@ -127,4 +128,20 @@ pages=$((65536 / ${page:-1}))
 expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
 expect "pfn takes none" "$(faults pfn 0)"
 expect "vmalloc takes none" "$(faults vmalloc 0)"
+
+# ---- what each mapping is, and what can be done with it ----
+
+status=0
+"$top/scripts/vm.sh" "--kernel=$1" --job=bench "--out=$tmp/capability" --timeout=400 \
+	-- --measures=capability >"$tmp/vm" 2>&1 || status=$?
+if [ "$status" -eq 0 ]; then
+	ok "the mappings are looked at"
+else
+	not_ok "the mappings are looked at (status $status)" <"$tmp/vm"
+	[ -e "$tmp/capability/capability.csv" ] || tap_end
+fi
+expect "each is, and can do, what tests/guest/capability.expected has for this kernel" "$(
+	awk -F , -v kernel="$(field kernel "$tmp/kernel")" -v arch="$(field arch "$tmp/kernel")" \
+		-f "$top/tests/guest/capability.awk" "$top/tests/guest/capability.expected" \
+		"$tmp/capability/capability.csv" | sort | head -n 40)"
 tap_end
