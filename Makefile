@@ -52,7 +52,7 @@ PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
 # Built from the statistics themselves
 STATS	   := $(addprefix $(BUILD)/tests/,simulate draw)
 
-.PHONY: all programs guest-programs tests unit-tests fuzzers fuzz-targets fuzz-user module bench matrix compare report \
+.PHONY: all programs guest-programs tests unit-tests fuzzers fuzz-targets fuzz-user module install uninstall bench matrix compare report \
 	check check-native check-stats clean clean-cache deps help
 
 all: programs $(if $(wildcard $(KDIR)/Makefile),module,no-module)
@@ -82,6 +82,10 @@ FORCE:
 # The module of the running kernel, or of KDIR.
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod $(if $(W),W=$(W)) modules
+
+# By DKMS where that is; KRELEASE for another kernel than the running one.
+install uninstall:
+	@scripts/install.sh $@
 
 .PHONY: no-module
 no-module:
@@ -175,6 +179,8 @@ clean-cache:
 
 help:
 	@echo 'make               build/k2u-bench, build/k2u-stat, and kmod/k2u.ko for KDIR'
+	@echo 'make install       the module into this system, by DKMS where that is (root)'
+	@echo 'make uninstall     and out of it'
 	@echo 'make bench         measure on this machine; writes results/<run>/ and REPORT.md'
 	@echo '                   QUICK=1 OUT=results/NAME METHODS=a,b MEASURES=a,b SIZES=4K,1M'
 	@echo '                   BOOTS=N VENUE=auto|native|vm KERNEL=6.12 (vm) SEED=N'

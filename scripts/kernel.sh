@@ -103,6 +103,24 @@ sources_of() {
 	esac
 }
 
+# other_headers ROOT RELEASE IMAGES: the packages of another kernel's headers, for
+# an upgrade in a system without a network: /k2u/other, with the name in release.
+# No reason to fail: it is for one test.
+other_headers() {
+	for image in $3; do
+		[ "${image#linux-image-}" != "$2" ] || continue
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		! chroot "$1" sh -eu -c '
+			rm -rf /k2u/other
+			mkdir /k2u/other
+			cd /k2u/other
+			apt-get download "linux-headers-$1" $(apt-cache depends "linux-headers-$1" |
+				sed -n "s/^ *Depends: \(linux-headers-.*-common\)\$/\1/p")
+			printf "%s\n" "$1" >release
+			' sh "${image#linux-image-}" || return 0
+	done
+}
+
 # install_kernel ROOT: mmdebstrap's customize hook. Everything that changes
 # packages runs inside ROOT: apt outside would call this system's dpkg.
 # The packages are found by name and not through linux-image-cloud-amd64:
@@ -179,6 +197,7 @@ install_kernel() {
 			printf "%s\n" "$1" >release
 			' sh "$release" "$MIRROR"
 		then
+			[ "$K2U_JOB" != system ] || other_headers "$1" "$release" "$found"
 			return 0
 		fi
 		say "E: the packages of $release could not be installed"
@@ -304,7 +323,7 @@ provision() {
 	suite=$(suite_of "$1")
 	new=$2
 	include=$3
-	export K2U_HOOK="$top/scripts/kernel.sh" K2U_KERNEL="$1"
+	export K2U_HOOK="$top/scripts/kernel.sh" K2U_KERNEL="$1" K2U_JOB="$job"
 	rm -rf -- "$new"
 	mkdir -p -- "$new"
 	sources_of "$suite" >"$new/sources.list"

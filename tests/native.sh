@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # make check-native: what README.md tells a user of Debian 12 to do, in a guest
 # that is a whole Debian 12 with its kernel, headers and compiler: a clean copy
-# of HEAD, "make bench QUICK=1", the module loaded and unloaded natively there.
+# of HEAD, "make bench QUICK=1", the module loaded and unloaded natively there; and
+# make install by DKMS, through an upgrade of the kernel (tests/install.sh).
 #
 #	tests/native.sh		TAP on stdout; exit status 1 if a test failed
 #
@@ -39,7 +40,7 @@ trap 'exit 130' INT TERM
 scripts/deps.sh --for=check-native
 status=0
 # shellcheck disable=SC2046 # package names
-scripts/kernel.sh --system "$KERNEL" git $(scripts/deps.sh --list=bench) >"$tmp/kernel" 2>"$tmp/err" || status=$?
+scripts/kernel.sh --system "$KERNEL" git dkms $(scripts/deps.sh --list=bench) >"$tmp/kernel" 2>"$tmp/err" || status=$?
 if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
 	skip "make bench in a whole Debian" "$(sed -n 's/^unavailable: //p' "$tmp/err")"
 	tap_end
@@ -62,29 +63,68 @@ fi
 cat >"$tmp/job/run" <<'END'
 #!/bin/sh
 # Runs as root in the guest; the third disk takes an archive of /job/out
+# dkms reads its lists through it, and there is no udev to make it
+ln -s /proc/self/fd /dev/fd
 mkdir /job/out
 cd /job/k2u
 make bench QUICK=1 >/job/out/log 2>&1
 echo "$?" >/job/out/status
 if [ -e /sys/module/k2u ]; then echo yes; else echo no; fi >/job/out/loaded
-dmesg >/job/out/dmesg
 cp -r results REPORT.md /job/out/
+tests/install.sh --load >/job/out/install 2>&1
+dmesg >/job/out/dmesg
 tar -cf /dev/nvme0n3 -C /job/out .
 END
 chmod 755 "$tmp/job/run"
 tar --create --owner=0 --group=0 --file="$tmp/in" --directory="$tmp/job" .
 truncate -s 256M "$tmp/out"
 
+# relay FILE: tests/install.sh's TAP as ours
+relay() {
+	while IFS= read -r line; do
+		case $line in
+		'ok '*'# SKIP unavailable: '*)
+			name=${line#* - }
+			skip "${name%% # SKIP*}" "${name#*# SKIP unavailable: }"
+			;;
+		'ok '*) ok "${line#* - }" ;;
+		'not ok '*) not_ok "${line#* - }" </dev/null ;;
+		*) printf '# %s\n' "${line#\# }" ;;
+		esac
+	done <"$1"
+	expect "tests/install.sh ran to its end" "$(grep -q '^1\.\.[1-9]' "$1" || echo 'it has no plan')"
+}
+
+# An upgrade of the kernel builds the module again, and that needs no guest: in a
+# chroot it is a matter of seconds. Loading is tested in the guest.
+if is_root; then
+	mkdir "$tmp/root"
+	debugfs -R "rdump / \"$tmp/root\"" "$(field image "$tmp/kernel")" >/dev/null 2>&1
+	mkdir "$tmp/root/job"
+	cp -r "$tmp/job/k2u" "$tmp/root/job/k2u"
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	with_private_mounts sh -c '
+		mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" &&
+		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C \
+			/job/k2u/tests/install.sh --upgrade "$2" /k2u/other
+		' sh "$tmp/root" "$(field release "$tmp/kernel")" >"$tmp/upgrade" 2>&1 </dev/null || :
+	rm -rf -- "$tmp/root"
+	relay "$tmp/upgrade"
+else
+	skip "make install through an upgrade of the kernel" "dpkg in a chroot needs root"
+fi
+
 accel='-accel tcg,thread=multi -cpu max'
 if [ "$(scripts/vm.sh --kernel="$KERNEL" --job=probe 2>/dev/null | sed -n 's/^venue=//p')" = kvm ]; then
 	accel='-accel kvm -cpu host'
 fi
+# no_timer_check: an emulated timer that is late on a busy machine is not a broken one
 began=$(date +%s)
 # shellcheck disable=SC2086 # options
 setpriv --pdeathsig TERM timeout -k 5 "$LIMIT_S" qemu-system-x86_64 $accel -smp 2 -m 2G \
 	-no-reboot -nodefaults -no-user-config -display none \
 	-kernel "$(field vmlinuz "$tmp/kernel")" \
-	-append 'console=ttyS0 panic=-1 quiet root=/dev/nvme0n1 rw init=/k2u/init' \
+	-append 'console=ttyS0 panic=-1 quiet no_timer_check root=/dev/nvme0n1 rw init=/k2u/init' \
 	-chardev "file,id=console,path=$tmp/console" -serial chardev:console \
 	-device nvme,id=nvme,serial=k2u \
 	-drive "if=none,id=system,format=raw,snapshot=on,file=$(field image "$tmp/kernel")" \
@@ -107,6 +147,8 @@ if [ "$status" -ne 0 ] || ! tar --extract --file="$tmp/out" --directory="$out" -
 	tap_end
 fi
 ok "the guest does its job"
+
+relay "$out/install"
 
 if [ "$(cat "$out/status")" = 0 ]; then
 	ok "make bench QUICK=1 succeeds"
