@@ -160,6 +160,10 @@ check:
 fuzz:
 	@tests/fuzz.sh $(or $(SEED),1) $(or $(COUNT),100000) $(or $(KERNEL),6.12)
 
+# Seeded bugs in the module
+check-mutants:
+	@tests/check.sh tests/mutants.sh
+
 check-native:
 	@tests/native.sh
 
@@ -193,6 +197,7 @@ help:
 	@echo 'make SANITIZE=1 programs unit-tests         these under ASan and UBSan, in build/asan'
 	@echo 'make fuzz-user     the parsers fed mutated text; TARGET=csv RUNS=1000000 SEED=2'
 	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
+	@echo 'make check-mutants mistakes that drivers make, planted in the module: the tests must find each'
 	@echo 'make check-stats   the proof of the statistics, by simulation and by planted slowdowns'
 	@echo 'make fuzz          random operations on the device, in a guest: SEED=1 COUNT=100000 KERNEL=6.12'
 	@echo 'make deps          install what the above need (Debian)'
