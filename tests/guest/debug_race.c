@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Threads and children on the same files and the same addresses, for a kernel
+ * that watches its locks and its memory (6.12-debug; tests/debug.sh).
+ *
+ *	debug_race [SEED [ROUNDS]]
+ *
+ * Each round is a process whose threads set up, map, unmap, read, write, fork
+ * and close at random, and which ends by itself, by exit() among its threads or
+ * by SIGKILL. Bytes are only ever 0 or the pattern of their offset. What a
+ * thread does follows from the seed; how threads meet does not.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/random.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "guest.h"
+
+#define THREADS 4
+#define OPS 150 /* of one thread, in one round */
+#define FILES 2
+#define FIRST_FD 100 /* their numbers, open or not */
+#define SLOTS 4
+/* Addresses where nothing else is; a slot is a PTE table and more */
+#define ARENA ((char *)0x200000000000)
+#define SLOT_SIZE (4UL << 20)
+#define MAX_PAGES 24
+/* Now and then: all of a PTE table, which can be freed when it is empty */
+#define BIG_PAGES 600
+
+struct thread {
+	uint64_t state;
+	int leave_after; /* exit() the process then; -1: do not */
+	char *buf;
+	pthread_t id;
+};
+
+static uint64_t seed;
+static unsigned long rounds = 40;
+static pthread_barrier_t barrier;
+static atomic_int winners;
+static int sink_fd, zero_fd, smaps_fd, pagemap_fd;
+static __thread sigjmp_buf escape;
+
+static uint64_t next(uint64_t *state)
+{
+	return k2u_pattern(seed, (*state)++);
+}
+
+static uint64_t below(struct thread *t, uint64_t n)
+{
+	return next(&t->state) % n;
+}
+
+/* An error that none of these calls may give ends the round */
+static void allow(long result, const char *what)
+{
+	static const int allowed[] = { EBADF,  EBUSY,  EINVAL, EFAULT,
+				       ENOMEM, EAGAIN, EACCES, EOPNOTSUPP,
+				       ENOSPC, EINTR };
+
+	if (result >= 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+		if (errno == allowed[i])
+			return;
+	dprintf(STDERR_FILENO, "%s: %s\n", what, strerror(errno));
+	_exit(2);
+}
+
+static int some_fd(struct thread *t)
+{
+	return FIRST_FD + (int)below(t, FILES);
+}
+
+static size_t some_pages(struct thread *t)
+{
+	return below(t, 16) ? 1 + below(t, MAX_PAGES) : BIG_PAGES;
+}
+
+static char *some_slot(struct thread *t)
+{
+	return ARENA + below(t, SLOTS) * SLOT_SIZE;
+}
+
+static char *some_page(struct thread *t)
+{
+	return some_slot(t) + below(t, 8) * page_size();
+}
+
+static size_t some_size(struct thread *t)
+{
+	return some_pages(t) * page_size();
+}
+
+/* ---- what a thread can do ---- */
+
+static void do_reopen(struct thread *t)
+{
+	int fd = open(K2U_DEVICE, O_RDWR | O_CLOEXEC);
+
+	allow(fd, "open");
+	if (fd < 0)
+		return;
+	allow(dup3(fd, some_fd(t), O_CLOEXEC), "dup3");
+	close(fd);
+}
+
+static void do_close(struct thread *t)
+{
+	allow(close(some_fd(t)), "close");
+}
+
+static void do_setup(struct thread *t)
+{
+	struct k2u_setup setup = {
+		.size = some_size(t),
+		.backing = backings[below(t, 2)],
+		.node = K2U_NODE_ANY,
+		.flags = below(t, 2) ? K2U_SETUP_FILL : 0,
+		.seed = SEED,
+	};
+
+	allow(ioctl(some_fd(t), K2U_IOC_SETUP, &setup), "setup");
+}
+
+static void do_fill(struct thread *t)
+{
+	struct k2u_fill fill = { .seed = SEED };
+
+	allow(ioctl(some_fd(t), K2U_IOC_FILL, &fill), "fill");
+}
+
+static void do_checksum(struct thread *t)
+{
+	struct k2u_checksum sum = { .size = some_size(t) };
+
+	allow(ioctl(some_fd(t), K2U_IOC_CHECKSUM, &sum), "checksum");
+}
+
+static void do_inspect(struct thread *t)
+{
+	struct k2u_inspect in = { .addr = (uintptr_t)some_page(t),
+				  .size = some_size(t) };
+	const int err = ioctl(some_fd(t), K2U_IOC_INSPECT, &in);
+
+	allow(err, "inspect");
+	if (!err &&
+	    (in.pte_pages + in.pmd_pages + in.pud_pages + in.absent_pages) *
+			    page_size() !=
+		    in.size) {
+		dprintf(STDERR_FILENO, "inspect: pages are missing\n");
+		_exit(2);
+	}
+}
+
+static void do_counters(struct thread *t)
+{
+	struct k2u_counters c = { 0 };
+	struct k2u_info i = { 0 };
+
+	allow(ioctl(some_fd(t), K2U_IOC_COUNTERS, &c), "counters");
+	allow(ioctl(some_fd(t), K2U_IOC_INFO, &i), "info");
+}
+
+static void do_read(struct thread *t)
+{
+	const size_t offset = below(t, 8) * page_size();
+	const ssize_t n = pread(some_fd(t), t->buf, some_size(t), offset);
+
+	allow(n, "read");
+	for (ssize_t i = 0; i < n; i++)
+		if (t->buf[i] &&
+		    (uint8_t)t->buf[i] != pattern_byte(SEED, offset + i)) {
+			dprintf(STDERR_FILENO, "read: byte %zu is %#x\n",
+				offset + i, (uint8_t)t->buf[i]);
+			_exit(2);
+		}
+}
+
+static void do_write(struct thread *t)
+{
+	const size_t offset = below(t, 8) * page_size(), size = some_size(t);
+
+	for (size_t i = 0; i < size; i += 8)
+		*(uint64_t *)(t->buf + i) = k2u_pattern(SEED, (offset + i) / 8);
+	allow(pwrite(some_fd(t), t->buf, size, offset), "write");
+}
+
+static void do_mmap(struct thread *t)
+{
+	const uint32_t id = methods[below(t, ARRAY_SIZE(methods))].id;
+	const size_t page = page_size();
+	void *p = mmap(some_page(t), some_size(t),
+		       below(t, 4) ? PROT_READ | PROT_WRITE : PROT_READ,
+		       MAP_FIXED | (below(t, 8) ? MAP_SHARED : MAP_PRIVATE) |
+			       (below(t, 8) ? 0 : MAP_POPULATE),
+		       some_fd(t),
+		       (off_t)(K2U_MMAP_OFFSET(id) + below(t, 4) * page));
+
+	allow(p == MAP_FAILED ? -1 : 0, "mmap");
+}
+
+static void do_munmap(struct thread *t)
+{
+	allow(munmap(some_page(t), some_size(t)), "munmap");
+}
+
+static void do_mremap(struct thread *t)
+{
+	const size_t size = some_size(t);
+	char *from = some_slot(t), *to = some_slot(t);
+
+	allow(mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) ==
+			      MAP_FAILED ?
+		      -1 :
+		      0,
+	      "mremap");
+}
+
+static void do_mprotect(struct thread *t)
+{
+	static const int prots[] = { PROT_NONE, PROT_READ,
+				     PROT_READ | PROT_WRITE };
+
+	allow(mprotect(some_page(t), some_size(t),
+		       prots[below(t, ARRAY_SIZE(prots))]),
+	      "mprotect");
+}
+
+static void do_madvise(struct thread *t)
+{
+	static const int advice[] = { MADV_DONTNEED,	  MADV_DONTNEED,
+				      MADV_DONTFORK,	  MADV_DOFORK,
+				      MADV_WILLNEED,	  MADV_POPULATE_READ,
+				      MADV_POPULATE_WRITE };
+
+	allow(madvise(some_page(t), some_size(t),
+		      advice[below(t, ARRAY_SIZE(advice))]),
+	      "madvise");
+}
+
+static void on_fault(int signal)
+{
+	siglongjmp(escape, signal);
+}
+
+/* A thread's own touch; another one may have unmapped it */
+static void do_touch(struct thread *t)
+{
+	volatile char *p = some_page(t);
+	const size_t size = some_size(t);
+	const bool write = below(t, 2);
+
+	if (sigsetjmp(escape, 1))
+		return;
+	for (size_t i = 0; i < size; i += page_size()) {
+		const char byte = p[i];
+
+		if (write)
+			p[i] = byte;
+	}
+}
+
+/* The kernel's touch: out of a mapping, and zeros into it */
+static void do_kernel_touch(struct thread *t)
+{
+	struct iovec local = { t->buf, some_size(t) };
+	struct iovec remote = { some_page(t), local.iov_len };
+
+	switch (below(t, 3)) {
+	case 0:
+		allow(read(zero_fd, some_page(t), some_size(t)), "zero");
+		break;
+	case 1:
+		allow(process_vm_readv(getpid(), &local, 1, &remote, 1, 0),
+		      "process_vm_readv");
+		break;
+	default:
+		allow(write(sink_fd, some_page(t), some_size(t)), "null");
+	}
+}
+
+/* What walks the page tables from outside */
+static void do_proc(struct thread *t)
+{
+	const off_t first = (uintptr_t)some_page(t) / page_size() * 8;
+
+	if (below(t, 4))
+		allow(pread(pagemap_fd, t->buf, 8 * BIG_PAGES, first),
+		      "pagemap");
+	else
+		allow(pread(smaps_fd, t->buf, page_size(), 0), "smaps");
+}
+
+static void do_lock(struct thread *t)
+{
+	if (below(t, 2))
+		allow(mlock(some_page(t), some_size(t)), "mlock");
+	else
+		allow(munlock(some_page(t), some_size(t)), "munlock");
+}
+
+/* No library call: another thread may hold its locks */
+static void do_fork(struct thread *t)
+{
+	const pid_t pid =
+		(pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	int status = 0;
+
+	allow(pid, "fork");
+	if (pid < 0)
+		return;
+	if (!pid) {
+		do_touch(t);
+		do_munmap(t);
+		do_mmap(t);
+		do_touch(t);
+		syscall(SYS_exit_group, 0);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status) {
+		dprintf(STDERR_FILENO, "a child: status %#x\n", status);
+		_exit(2);
+	}
+}
+
+static const struct {
+	void (*run)(struct thread *t);
+	unsigned int weight;
+} actions[] = {
+	{ do_reopen, 3 },   { do_close, 1 },	{ do_setup, 6 },
+	{ do_fill, 3 },	    { do_checksum, 2 }, { do_inspect, 6 },
+	{ do_counters, 2 }, { do_read, 6 },	{ do_write, 6 },
+	{ do_mmap, 16 },    { do_munmap, 6 },	{ do_mremap, 4 },
+	{ do_mprotect, 4 }, { do_madvise, 8 },	{ do_touch, 12 },
+	{ do_proc, 2 },	    { do_lock, 2 },	{ do_kernel_touch, 6 },
+	{ do_fork, 2 },
+};
+
+static void act(struct thread *t)
+{
+	unsigned int sum = 0, pick;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(actions); i++)
+		sum += actions[i].weight;
+	pick = below(t, sum);
+	for (i = 0; pick >= actions[i].weight; i++)
+		pick -= actions[i].weight;
+	actions[i].run(t);
+}
+
+/* First all set up one file at once: one must win. */
+static void *work(void *arg)
+{
+	struct thread *t = arg;
+	struct k2u_setup setup = {
+		.size = some_size(t),
+		.backing = backings[below(t, 2)],
+		.node = K2U_NODE_ANY,
+	};
+
+	pthread_barrier_wait(&barrier);
+	if (!ioctl(FIRST_FD, K2U_IOC_SETUP, &setup))
+		winners++;
+	else if (errno != EBUSY)
+		_exit(3);
+	pthread_barrier_wait(&barrier);
+	if (winners != 1)
+		_exit(4);
+
+	for (int i = 0; i < OPS; i++) {
+		if (i == t->leave_after)
+			_exit(0);
+		act(t);
+	}
+	return NULL;
+}
+
+/* A round, in a process of its own */
+static int round_of(uint64_t number)
+{
+	struct thread threads[THREADS];
+	const struct sigaction action = { .sa_handler = on_fault };
+	struct thread self = { .state = number << 32 };
+	const int leaver = (int)below(&self, 2 * THREADS);
+
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+	zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	sink_fd = memfd_create("sink", MFD_CLOEXEC);
+	smaps_fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+	pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < FILES; i++) {
+		int fd = open(K2U_DEVICE, O_RDWR | O_CLOEXEC);
+
+		if (fd < 0 || dup3(fd, FIRST_FD + i, O_CLOEXEC) < 0)
+			return 5;
+		close(fd);
+	}
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++) {
+		threads[i] = (struct thread){
+			.state = (number << 32) + ((i + 1ULL) << 24),
+			.leave_after = i == leaver ? (int)below(&self, OPS) :
+						     -1,
+			.buf = malloc(BIG_PAGES * page_size()),
+		};
+		if (!threads[i].buf ||
+		    pthread_create(&threads[i].id, NULL, work, &threads[i]))
+			return 6;
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i].id, NULL);
+	return 0;
+}
+
+static void test_race(void **state)
+{
+	struct thread self = { .state = 1ULL << 60 };
+	struct k2u_info info = { 0 };
+	int fd, status;
+
+	(void)state;
+	for (unsigned long i = 0; i < rounds; i++) {
+		const bool kill_it = !below(&self, 4);
+		const useconds_t after = (useconds_t)below(&self, 200000);
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (!pid)
+			_exit(round_of(i));
+		if (kill_it) {
+			usleep(after);
+			kill(pid, SIGKILL);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (status && !(kill_it && status == SIGKILL))
+			fail_msg("round %lu: status %#x", i, status);
+
+		fd = open_k2u(O_RDWR);
+		assert_int_equal(ioctl(fd, K2U_IOC_INFO, &info), 0);
+		assert_int_equal(info.used_bytes, 0);
+		close(fd);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		{ "race", test_race, NULL, NULL, NULL },
+	};
+
+	if (argc > 1)
+		seed = strtoull(argv[1], NULL, 0);
+	else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return 1;
+	if (argc > 2)
+		rounds = strtoul(argv[2], NULL, 0);
+	print_message("# seed %#llx, %lu rounds\n", (unsigned long long)seed,
+		      rounds);
+	return _cmocka_run_group_tests("race", tests, ARRAY_SIZE(tests), NULL,
+				       NULL);
+}
