@@ -98,17 +98,17 @@ relay() {
 # An upgrade of the kernel builds the module again, and that needs no guest: in a
 # chroot it is a matter of seconds. Loading is tested in the guest.
 if is_root; then
-	mkdir "$tmp/root"
-	debugfs -R "rdump / \"$tmp/root\"" "$(field image "$tmp/kernel")" >/dev/null 2>&1
-	mkdir "$tmp/root/job"
-	cp -r "$tmp/job/k2u" "$tmp/root/job/k2u"
+	mkdir "$tmp/system"
+	debugfs -R "rdump / \"$tmp/system\"" "$(field image "$tmp/kernel")" >/dev/null 2>&1
+	mkdir "$tmp/system/job"
+	cp -r "$tmp/job/k2u" "$tmp/system/job/k2u"
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	with_private_mounts sh -c '
 		mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" &&
 		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C \
 			/job/k2u/tests/install.sh --upgrade "$2" /k2u/other
-		' sh "$tmp/root" "$(field release "$tmp/kernel")" >"$tmp/upgrade" 2>&1 </dev/null || :
-	rm -rf -- "$tmp/root"
+		' sh "$tmp/system" "$(field release "$tmp/kernel")" >"$tmp/upgrade" 2>&1 </dev/null || :
+	rm -rf -- "$tmp/system"
 	relay "$tmp/upgrade"
 else
 	skip "make install through an upgrade of the kernel" "dpkg in a chroot needs root"
