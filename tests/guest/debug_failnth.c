@@ -522,11 +522,14 @@ static const struct op ops[] = {
  */
 static bool warns_without_tables(const struct scene *s)
 {
-	unsigned int major, minor;
 	struct utsname name;
+	unsigned long major, minor;
+	char *end;
 
 	uname(&name);
-	assert_int_equal(sscanf(name.release, "%u.%u", &major, &minor), 2);
+	major = strtoul(name.release, &end, 10);
+	assert_int_equal(*end, '.');
+	minor = strtoul(end + 1, NULL, 10);
 	return s->id == K2U_METHOD_pfn && s->backing == K2U_BACKING_CONTIG &&
 	       (major < 6 || (major == 6 && minor < 16));
 }
@@ -655,7 +658,7 @@ static int begin(void **state)
 	return 0;
 }
 
-static int end(void **state)
+static int finish(void **state)
 {
 	close(nth_fd);
 	leave_cgroup();
@@ -731,5 +734,5 @@ int main(int argc, char **argv)
 						&all[n] };
 		n++;
 	}
-	return _cmocka_run_group_tests("failnth", tests, n, begin, end);
+	return _cmocka_run_group_tests("failnth", tests, n, begin, finish);
 }
