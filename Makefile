@@ -170,6 +170,11 @@ check-native:
 check-stats:
 	@tests/check.sh tests/stats.sh
 
+# Two at a time, as every list of check.sh
+.PHONY: check-debug
+check-debug:
+	@tests/check.sh "tests/debug.sh 6.12-debug-gcov" "tests/debug.sh 6.1-debug"
+
 deps:
 	@scripts/deps.sh
 
@@ -198,6 +203,7 @@ help:
 	@echo 'make fuzz-user     the parsers fed mutated text; TARGET=csv RUNS=1000000 SEED=2'
 	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
 	@echo 'make check-mutants mistakes that drivers make, planted in the module: the tests must find each'
+	@echo 'make check-debug   the module under kernels that look for its mistakes, and which of its lines ran'
 	@echo 'make check-stats   the proof of the statistics, by simulation and by planted slowdowns'
 	@echo 'make fuzz          random operations on the device, in a guest: SEED=1 COUNT=100000 KERNEL=6.12'
 	@echo 'make deps          install what the above need (Debian)'

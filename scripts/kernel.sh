@@ -551,6 +551,7 @@ gcov)
 	[ $# -eq 1 ] || usage
 	[ -d "$1" ] || die "there is no directory $1"
 	gcov_dir=$1
+	shift
 	;;
 *) [ $# -eq 0 ] || usage ;;
 esac

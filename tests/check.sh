@@ -21,7 +21,7 @@ KERNELS=${KERNELS:-5.10 6.1 6.12 6.12-arm64 newest}
 LIMIT_S=1700
 results=build/check
 
-# run_one COMMAND: run it, count its TAP, print what did not pass
+# run_one COMMAND: run it, count its TAP, print what did not pass, and tables (#|)
 run_one() {
 	file=$results/$(printf '%s' "$1" | tr '/ ' '__')
 	began=$(date +%s)
@@ -31,6 +31,7 @@ run_one() {
 		>"$file.tap" 2>"$file.err" </dev/null || status=$?
 	awk -v command="$1" -v status="$status" -v seconds="$(($(date +%s) - began))" \
 		-v counts="$file.counts" -v err="$file.err" '
+		/^#\|/ { print "  " substr($0, 4); next }
 		/^#/ { if (show) print "  " $0; next }
 		/^1\.\.[0-9]+/ { plan += substr($0, 4); plans++; next }
 		/^ok .*# SKIP/ { skipped++; show = 0; sub(/^ok [0-9]+/, "skip"); print; next }
