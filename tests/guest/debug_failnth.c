@@ -8,13 +8,10 @@
  * For a kernel with FAULT_INJECTION (6.12-debug), run by tests/debug.sh.
  */
 #include <signal.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 
-#include "guest.h"
+#include "limits.h"
 
 /* Tests have the argument that all have */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -61,14 +58,6 @@ static void disarm(void)
 	while (pwrite(nth_fd, "0", 1, 0) != 1)
 		;
 	armed = false;
-}
-
-static struct k2u_info info(int fd)
-{
-	struct k2u_info i = { 0 };
-
-	assert_int_equal(ioctl(fd, K2U_IOC_INFO, &i), 0);
-	return i;
 }
 
 /* What an operation works on. */
@@ -616,24 +605,6 @@ static void test_op(void **state)
 
 /* ---- the machine ---- */
 
-/* A memory cgroup of its own: pages and objects are charged, and that can fail */
-static void enter_cgroup(void)
-{
-	mkdir("/tmp/cgroup", 0755);
-	if (mount("cgroup2", "/tmp/cgroup", "cgroup2", 0, NULL))
-		fail_msg("mount cgroup2: %s", strerror(errno));
-	put("/tmp/cgroup/cgroup.subtree_control", "+memory");
-	assert_int_equal(mkdir("/tmp/cgroup/failnth", 0755), 0);
-	put("/tmp/cgroup/failnth/cgroup.procs", "0");
-}
-
-static void leave_cgroup(void)
-{
-	put("/tmp/cgroup/cgroup.procs", "0");
-	rmdir("/tmp/cgroup/failnth");
-	umount("/tmp/cgroup");
-}
-
 #define FAULT "/sys/kernel/debug/"
 
 /* Small default buffers: each of their pages is an n of its own */
@@ -645,7 +616,9 @@ static int begin(void **state)
 	snprintf(parameter, sizeof(parameter), "default_bytes=%zu",
 		 PAGES * page_size());
 	assert_int_equal(load_module(parameter), 0);
-	enter_cgroup();
+	/* Pages and objects are charged, and that can fail */
+	cgroup_make(0);
+	put(CGROUP_ROOT "/k2u/cgroup.procs", "0");
 	put(FAULT "failslab/verbose", "0");
 	put(FAULT "fail_page_alloc/verbose", "0");
 	put(FAULT "fail_usercopy/verbose", "0");
@@ -661,7 +634,8 @@ static int begin(void **state)
 static int finish(void **state)
 {
 	close(nth_fd);
-	leave_cgroup();
+	put(CGROUP_ROOT "/cgroup.procs", "0");
+	cgroup_remove();
 	unload_module();
 	return load_module("");
 }
