@@ -26,9 +26,9 @@ for number in "$SEED" "$FUZZ"; do
 done
 # Lines of kmod/ that must have run, of a hundred
 COVERED=95
-# What the module leaves in use: pages that KASAN keeps back, the records of
-# lockdep, kmemleak and the stack depot; tests/limits.sh is exact
-LEFT_KB=65536
+# What the module leaves in use: the records of lockdep, kmemleak and the stack
+# depot; tests/limits.sh is exact
+LEFT_KB=32768
 # Taints of a module from outside the tree, and unsigned (TAINT_OOT_MODULE,
 # TAINT_UNSIGNED_MODULE, include/linux/panic.h)
 TAINTS=$((4096 + 8192))

@@ -342,9 +342,9 @@ static unsigned int row_bits(size_t m, uint32_t backing, bool nobody)
 			  methods[m].backings & backing;
 	unsigned int is = method_is[m] | (nobody ? NOBODY : ROOT);
 
-#ifdef __x86_64__
-	is |= X86;
-#endif
+	/* memory_failure_sysctl_init(), mm/memory-failure.c */
+	if (!access("/proc/sys/vm/memory_failure_early_kill", F_OK))
+		is |= POISON;
 	if (backing == K2U_BACKING_CONTIG)
 		is |= CONTIG;
 	if (methods[m].access & K2U_ACCESS_COPY)

@@ -27,7 +27,7 @@ enum {
 	PFNMAP = 1 << 10, /* VM_PFNMAP */
 	EMPTY = 1 << 11, /* no entries: a touch is SIGBUS */
 	BYTES = 1 << 12, /* not EMPTY */
-	X86 = 1 << 13,
+	POISON = 1 << 13, /* a kernel with MEMORY_FAILURE */
 };
 
 #define NOBODY_ID 65534
