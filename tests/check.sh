@@ -18,7 +18,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 # The kernels that the module must always work on, one of another architecture
 KERNELS=${KERNELS:-5.10 6.1 6.12 6.12-arm64 newest}
 # A test is stopped after so many seconds, the set-up of its kernel included
-LIMIT_S=1700
+LIMIT_S=2600
 results=build/check
 
 # run_one COMMAND: run it, count its TAP, print what did not pass, and tables (#|)

@@ -7,8 +7,8 @@
 #				kmod/ that ran; TAP on stdout
 #
 # In one guest with two processors: every guest_*, every operation with its n-th
-# allocation or user copy failing (debug_failnth), races (debug_race) and the
-# fuzzer. SEED=N repeats the last two. FUZZ=N operations (20000).
+# allocation or user copy failing (debug_failnth), races (debug_race), bad
+# parameters (debug_load) and the fuzzer. SEED=N repeats the last two. FUZZ=N operations (20000).
 set -eu
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=scripts/lib.sh
@@ -34,6 +34,8 @@ LEFT_KB=32768
 TAINTS=$((4096 + 8192))
 # What the kernel says where a page fault, or kmemleak itself, was made to fail
 INJECTED='Huh VM_FAULT_OOM leaked|kmemleak: Cannot allocate a scan area'
+# What debug_load makes the kernel say, and looks for itself
+REFUSED='k2u: .* must be |invalid for parameter|too large for parameter|fit in [0-9]* chars'
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-debug.XXXXXX")
 trap 'rm -rf -- "$tmp"' EXIT
@@ -59,9 +61,9 @@ done
 echo "# seed $SEED"
 status=0
 "$top/scripts/vm.sh" "--kernel=$kernel" --job=tests "--out=$tmp/out" --smp=2 --memory=2G \
-	--timeout=1500 -- "$@" debug_failnth "debug_race $SEED" \
+	--timeout=1500 -- "$@" debug_failnth "debug_race $SEED" "debug_load 1" \
 	"debug_fuzz --seed=$SEED --ops=$FUZZ" >"$tmp/vm" 2>&1 || status=$?
-[ ! -s "$tmp/out/tap" ] || guest_tap "$tmp/out/tap" "$QUIET|$INJECTED"
+[ ! -s "$tmp/out/tap" ] || guest_tap "$tmp/out/tap" "$QUIET|$INJECTED|$REFUSED"
 if [ "$status" -eq 0 ]; then
 	ok "the tests run to their end, and the module is unloaded"
 else

@@ -58,7 +58,21 @@ static void test_leak(void **state)
 	assert_no_leak(before);
 }
 
-/* So do those of a set-up that a signal ends while it takes them. */
+/* Whether the pages of a buffer have their mapping: the next is the fill. */
+static bool has_area(void)
+{
+	FILE *f = fopen("/proc/vmallocinfo", "re");
+	bool found = false;
+	char line[256];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		found |= strstr(line, "[k2u]") && strstr(line, " user");
+	fclose(f);
+	return found;
+}
+
+/* So do those of a set-up that a signal ends while it takes or fills them. */
 static void test_interrupted_leak(void **state)
 {
 	struct k2u_info info = { 0 };
@@ -70,16 +84,23 @@ static void test_interrupted_leak(void **state)
 	(void)state;
 	assert_int_equal(ioctl(fd, K2U_IOC_INFO, &info), 0);
 	setup.size = info.max_bytes;
-	for (int i = 0; i < 3; i++) {
-		pid_t pid = fork();
+	for (int i = 0; i < 5; i++) {
+		const bool fill = i > 2;
+		pid_t pid;
 
+		if (fill) {
+			setup.size = 16 << 20;
+			setup.flags = K2U_SETUP_FILL;
+		}
+		pid = fork();
 		assert_true(pid >= 0);
 		if (!pid) {
 			ioctl(fd, K2U_IOC_SETUP, &setup);
 			_exit(0);
 		}
 		while (!waitpid(pid, NULL, WNOHANG) &&
-		       mem_free() + 2 * LEAK_BYTES > before)
+		       (fill ? !has_area() :
+			       mem_free() + 2 * LEAK_BYTES > before))
 			sched_yield();
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);

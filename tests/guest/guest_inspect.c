@@ -74,7 +74,35 @@ static void test_inspect(void **state)
 	close(other);
 }
 
+/* Every level of the page tables may be missing. */
+static void test_absent(void **state)
+{
+	const size_t size = NPAGES * page_size(), gib = 1UL << 30;
+	int fd = open_buffer(K2U_BACKING_VMALLOC, size);
+	char *room = mmap(NULL, 4 * gib, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *near = (char *)(((uintptr_t)room + gib - 1) / gib * gib);
+
+	(void)state;
+	assert_ptr_not_equal(room, MAP_FAILED);
+	/* Tables of the first GiB, none of the next */
+	assert_int_equal(mprotect(near, 1, PROT_READ | PROT_WRITE), 0);
+	*near = 1;
+	for (int i = 0; i < 2; i++) {
+		char *p = mmap(near + page_size() + i * gib, size, PROT_READ,
+			       MAP_SHARED | MAP_FIXED, fd, 0);
+
+		assert_ptr_not_equal(p, MAP_FAILED);
+		assert_int_equal(inspect(fd, p, size).absent_pages, NPAGES);
+	}
+	munmap(room, 4 * gib);
+	close(fd);
+}
+
 int main(void)
 {
-	return run_rows("inspect", test_inspect, K2U_ACCESS_MAP, ROWS_NULL);
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_absent) };
+
+	return run_rows("inspect", test_inspect, K2U_ACCESS_MAP, ROWS_NULL) +
+	       cmocka_run_group_tests(tests, NULL, NULL);
 }
