@@ -53,7 +53,7 @@ PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
 STATS	   := $(addprefix $(BUILD)/tests/,simulate draw)
 
 .PHONY: all programs guest-programs tests unit-tests fuzzers fuzz-targets fuzz-user module install uninstall bench matrix compare report \
-	check check-native check-stats clean clean-cache deps help
+	check check-debug check-mutants check-native check-stats clean clean-cache deps fuzz help
 
 all: programs $(if $(wildcard $(KDIR)/Makefile),module,no-module)
 
@@ -156,7 +156,6 @@ check:
 	@tests/check.sh
 
 # SEED COUNT KERNEL
-.PHONY: fuzz check-mutants
 fuzz:
 	@tests/fuzz.sh $(or $(SEED),1) $(or $(COUNT),100000) $(or $(KERNEL),6.12)
 
@@ -171,7 +170,6 @@ check-stats:
 	@tests/check.sh tests/stats.sh
 
 # Two at a time, as every list of check.sh
-.PHONY: check-debug
 check-debug:
 	@tests/check.sh "tests/debug.sh 6.12-debug-gcov" "tests/debug.sh 6.1-debug"
 
