@@ -85,9 +85,19 @@ before=$(field taint_before "$state")
 after=$(field taint_after "$state")
 expect "the kernel is tainted by the load alone" "$(
 	[ "$((before | TAINTS))" -eq "$after" ] || echo "taint $after, before $before")"
+# What the boot has lost, before there was a process, is not ours: 6.1 keeps the
+# caches of an ACPI that it gives up (sysfs_slab_release(), mm/slub.c)
 expect "kmemleak finds nothing" "$(
 	[ -n "$after" ] || echo "it was not asked"
-	sed -n 's/^kmemleak_after=//p' "$state")"
+	sed -n 's/^kmemleak_after=//p' "$state" | awk '
+		/^unreferenced object/ {
+			object = $0
+			getline
+			boot = /comm "swapper\/0", pid 0,/
+			if (!boot)
+				print object
+		}
+		!boot')"
 before=$(field free_kb_before "$state")
 after=$(field free_kb_after "$state")
 echo "# MemFree $before kB before, $after kB after"
