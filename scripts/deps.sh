@@ -45,6 +45,7 @@ packages() {
 	libclang-rt-dev		fuzzer:clang			check
 	perl			command:perl			check
 	xz-utils		command:xz			check
+	patch			command:patch			check
 	git			command:git			check
 	e2fsprogs		command:mke2fs			check-native
 	END
