@@ -99,6 +99,7 @@ extern size_t page_bytes;
 extern bool in_child;
 extern unsigned int base_vmas[NFILES]; /* of the parent, in a child */
 extern char *scratch; /* SHADOW_BYTES */
+extern unsigned int stack_advice; /* of a mapping with MAP_STACK */
 
 /* fuzz_model.c */
 void model_init(void);

@@ -174,7 +174,9 @@ static void mmap_done(unsigned int at, unsigned int pages, struct file *f,
 				   .method = method,
 				   .shared = shared,
 				   .maywrite = !shared || f->writable,
-				   .prot = prot });
+				   .prot = prot,
+				   .advice = flags & MAP_STACK ? stack_advice :
+								 0 });
 	arena_drop(at, pages);
 	for (unsigned int i = 0; i < pages; i++) {
 		arena[at + i].vma = v;

@@ -10,6 +10,7 @@ size_t page_bytes;
 bool in_child;
 unsigned int base_vmas[NFILES];
 char *scratch;
+unsigned int stack_advice;
 
 static struct vma vmas[ARENA_PAGES + 1];
 static uint8_t *shadows;
@@ -26,11 +27,35 @@ static void *get_memory(size_t size, int flags)
 	return p;
 }
 
+/* Since 6.7 MAP_STACK is VM_NOHUGEPAGE (calc_vm_flag_bits(), linux/mman.h) */
+static unsigned int advice_of_stacks(void)
+{
+	const uintptr_t p =
+		(uintptr_t)get_memory(page_bytes, MAP_PRIVATE | MAP_STACK);
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned int advice = 0;
+	unsigned long start, end;
+	bool inside = false;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = start <= p && p < end;
+		else if (inside && !strncmp(line, "VmFlags:", 8) &&
+			 strstr(line, " nh"))
+			advice = ADVICE_NOHUGE;
+	}
+	if (f)
+		fclose(f);
+	return advice;
+}
+
 void model_init(void)
 {
 	uint8_t *copies;
 
 	page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	stack_advice = advice_of_stacks();
 	files = get_memory(NFILES * sizeof(*files), MAP_SHARED);
 	shadows = get_memory(NFILES * SHADOW_BYTES, MAP_SHARED);
 	scratch = get_memory(SHADOW_BYTES, MAP_PRIVATE);
