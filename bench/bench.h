@@ -106,6 +106,7 @@ struct source {
 	unsigned int store_id;
 	size_t head; /* bytes that a mapping has ahead of the data */
 	uint64_t offset; /* of the file at which a mapping begins */
+	int map_flags; /* of mmap(), besides */
 	const struct source_ops *ops;
 	char via[192]; /* the kernel code that it exercises */
 	char reason[192]; /* why it is not available; empty: it is */

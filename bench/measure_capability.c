@@ -148,8 +148,8 @@ static char *map_at(struct cap *c, char *at, int prot, int flags)
 		flags |= MAP_SHARED;
 	if (c->src->flags & SOURCE_FRESH)
 		return map_anon(c, at, prot, flags);
-	p = mmap(at ? at - c->src->head : NULL, cap_len(c), prot, flags,
-		 c->buf.fd, c->src->offset);
+	p = mmap(at ? at - c->src->head : NULL, cap_len(c), prot,
+		 flags | c->src->map_flags, c->buf.fd, c->src->offset);
 	return p == MAP_FAILED ? p : p + c->src->head;
 }
 

@@ -108,8 +108,8 @@ static int k2u_faults(struct buffer *b, uint64_t *count)
 static char *k2u_map(const struct source *s, struct buffer *b, char *at)
 {
 	return mmap(at, b->size, PROT_READ,
-		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), b->fd,
-		    s->offset);
+		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0) | s->map_flags,
+		    b->fd, s->offset);
 }
 
 static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
@@ -118,11 +118,16 @@ static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
 	return pread(b->fd, to, len, off);
 }
 
-/* The registry is sorted by id: an id is an index */
+/* The registry is sorted by id: an id is an index. A slot is aligned to a PMD. */
 static uint64_t k2u_expect(const struct source *s, uint64_t size)
 {
-	return methods[s->id].faults == K2U_FAULTS_PAGE ?
-		       (size + info.page_size - 1) / info.page_size :
+	const unsigned int kind = methods[s->id].faults;
+	uint64_t window = info.page_size;
+
+	if (kind == K2U_FAULTS_AROUND && window < K2U_AROUND_BYTES)
+		window = K2U_AROUND_BYTES;
+	return kind == K2U_FAULTS_PAGE || kind == K2U_FAULTS_AROUND ?
+		       (size + window - 1) / window :
 		       0;
 }
 
@@ -192,6 +197,9 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 		.access = methods[m].access,
 		.id = methods[m].id,
 		.offset = K2U_MMAP_OFFSET(methods[m].id),
+		.map_flags = methods[m].faults == K2U_FAULTS_POPULATE ?
+				     MAP_POPULATE :
+				     0,
 		.store_id = backing,
 		.ops = &k2u_ops,
 		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL : 0,

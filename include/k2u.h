@@ -66,6 +66,11 @@ enum k2u_method_id {
 /* The faults that touching every page of a fresh mapping takes */
 #define K2U_FAULTS_NONE		0u		/* all pages are mapped at mmap time */
 #define K2U_FAULTS_PAGE		1u		/* one for each page */
+#define K2U_FAULTS_AROUND	2u		/* one for each window of K2U_AROUND_BYTES */
+#define K2U_FAULTS_POPULATE	3u		/* none: MAP_POPULATE takes one for each page */
+
+/* The window, aligned by address: 64 KiB, and a page where that is more */
+#define K2U_AROUND_BYTES	65536u
 
 #define K2U_NODE_ANY		(-1)
 
@@ -115,11 +120,11 @@ struct k2u_checksum {
 
 /*
  * K2U_IOC_COUNTERS: what this open file was asked for so far. Monotonic, but
- * for vmas. A fault is counted where ->fault returned the page, so a fault
- * that the core repeats (VM_FAULT_RETRY before ->fault) counts once.
+ * for vmas. A fault is counted where ->fault returned the page or mapped it, so
+ * a fault that the core repeats (VM_FAULT_RETRY before ->fault) counts once.
  */
 struct k2u_counters {
-	__u64 faults;		/* out: faults served by ->fault */
+	__u64 faults;		/* out: faults served by ->fault or ->map_pages */
 	__u64 mapped_pages;	/* out: PTEs installed at mmap time or by a fault */
 	__u64 read_bytes;	/* out: copied to user space */
 	__u64 written_bytes;	/* out: copied from user space */

@@ -226,7 +226,7 @@ static long k2u_ioctl_counters(struct file *file, void __user *uarg)
 	if (buf)
 		k2u_buffer_stats(buf, &sum);
 	arg.faults = sum.faults;
-	arg.mapped_pages = sum.mapped_pages + sum.faults;
+	arg.mapped_pages = sum.mapped_pages;
 	arg.read_bytes = sum.read_bytes;
 	arg.written_bytes = sum.written_bytes;
 	arg.vmas = atomic_read(&f->vmas);

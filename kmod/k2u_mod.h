@@ -24,7 +24,7 @@
 /* Per CPU: exact under concurrency, and one unlocked add in a measured path. */
 struct k2u_stats {
 	u64 faults;
-	u64 mapped_pages; /* at mmap time; those by a fault are in faults */
+	u64 mapped_pages;
 	u64 read_bytes;
 	u64 written_bytes;
 };

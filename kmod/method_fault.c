@@ -15,6 +15,7 @@ static vm_fault_t k2u_fault(struct vm_fault *vmf)
 	vmf->page = k2u_buffer_page(buf, index);
 	get_page(vmf->page);
 	this_cpu_inc(buf->stats->faults);
+	this_cpu_inc(buf->stats->mapped_pages);
 	return 0;
 }
 

@@ -50,7 +50,10 @@ struct file {
 	uint64_t size; /* of its buffer; 0: none yet */
 	uint64_t pages;
 	uint32_t backing;
-	uint64_t read_bytes, written_bytes, mapped, faults; /* its counters */
+	uint64_t read_bytes, written_bytes, faults; /* its counters */
+	uint64_t mapped; /* pages, at mmap(); by now, with those by faults: */
+	uint64_t mapped_pages;
+	bool around; /* a fault may have mapped more than a page */
 };
 
 /* A VMA of the arena. None of them is ever merged: VM_DONTEXPAND is in VM_SPECIAL. */
@@ -121,6 +124,11 @@ uint8_t *page_data(const struct page *p);
 enum touched touch_expected(const struct page *p, bool write);
 void break_cow(struct page *p);
 bool serves(uint32_t method, uint32_t backing);
+bool is_pfn(uint32_t method);
+bool is_mixed(uint32_t method);
+bool is_empty(uint32_t method);
+bool faults_in(uint32_t method);
+bool faults_around(uint32_t method);
 void model_fork(void);
 
 /* debug_fuzz.c */

@@ -74,7 +74,7 @@ static void zap(unsigned int at, unsigned int end)
 {
 	for (; at < end; at++) {
 		arena[at].cow = false;
-		if (arena[at].vma->method == K2U_METHOD_vmalloc)
+		if (!faults_in(arena[at].vma->method))
 			arena[at].zapped = true;
 	}
 }
@@ -86,7 +86,7 @@ static void zap(unsigned int at, unsigned int end)
 static int advise_vma(unsigned int at, unsigned int end, int advice)
 {
 	struct vma *v = arena[at].vma;
-	const bool pfn = v->method == K2U_METHOD_pfn;
+	const bool pfn = is_pfn(v->method);
 
 	switch (advice) {
 	case ADV_NORMAL:
@@ -271,9 +271,7 @@ void op_msync(const struct op *op)
 /* Of get_user_pages(), to read: never of a PFN mapping */
 static void pin_expected(struct expect *e, const struct page *p)
 {
-	must(e,
-	     touch_expected(p, false) != TOUCH_OK ||
-		     p->vma->method == K2U_METHOD_pfn,
+	must(e, touch_expected(p, false) != TOUCH_OK || is_pfn(p->vma->method),
 	     EFAULT);
 	/* Write-only: the slow path asks for VM_READ, the fast one sees an entry. */
 	if (!e->n && !(p->vma->prot & PROT_READ))

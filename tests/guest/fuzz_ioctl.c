@@ -250,8 +250,8 @@ static uint64_t flags_expected(const struct vma *v)
 	flags |= v->shared ? K2U_VMA_SHARED : 0;
 	flags |= v->maywrite ? K2U_VMA_MAYWRITE : 0;
 	flags |= v->dontcopy ? K2U_VMA_DONTCOPY : 0;
-	flags |= v->method == K2U_METHOD_pfn ? K2U_VMA_PFNMAP | K2U_VMA_IO : 0;
-	flags |= v->method == K2U_METHOD_vmalloc ? K2U_VMA_MIXEDMAP : 0;
+	flags |= is_pfn(v->method) ? K2U_VMA_PFNMAP | K2U_VMA_IO : 0;
+	flags |= is_mixed(v->method) ? K2U_VMA_MIXEDMAP : 0;
 	return flags;
 }
 
@@ -301,8 +301,8 @@ void op_inspect(const struct op *op)
 	if (i.method != v->method || i.vma_flags != flags_expected(v) ||
 	    i.pte_pages + i.pmd_pages + i.pud_pages + i.absent_pages != pages ||
 	    i.writable_pages > (v->prot & PROT_WRITE ? pages : 0) ||
-	    (v->method == K2U_METHOD_null && i.absent_pages != pages) ||
-	    (v->method == K2U_METHOD_pfn && i.absent_pages) ||
+	    (is_empty(v->method) && i.absent_pages != pages) ||
+	    (is_pfn(v->method) && !faults_in(v->method) && i.absent_pages) ||
 	    all_absent == !!i.first_pfn)
 		wrong("inspect: method %u, flags %#llx, pages %llu + %llu + %llu, %llu absent, %llu writable, pfn %#llx; expected method %u, flags %#lx, %lu pages",
 		      i.method, i.vma_flags, i.pte_pages, i.pmd_pages,

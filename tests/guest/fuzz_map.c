@@ -113,13 +113,12 @@ static void mmap_refusals(struct expect *e, const struct file *f,
 
 	must(e, method >= bounds.methods, EINVAL);
 	must(e,
-	     method < bounds.methods && method != K2U_METHOD_null &&
+	     method < bounds.methods && !is_empty(method) &&
 		     !serves(method, backing),
 	     EOPNOTSUPP);
 	must(e, method == K2U_METHOD_read, EOPNOTSUPP);
 	must(e, prot & PROT_EXEC, EACCES);
-	must(e, method == K2U_METHOD_pfn && (flags & MAP_TYPE) == MAP_PRIVATE,
-	     EINVAL);
+	must(e, is_pfn(method) && (flags & MAP_TYPE) == MAP_PRIVATE, EINVAL);
 	must(e, first >= have || pages > have - first, EINVAL);
 	must(e, !f->size && used_bytes() + have * page_bytes > bounds.max_bytes,
 	     ENOMEM);
@@ -234,8 +233,9 @@ void op_mmap(const struct op *op)
 		  offset);
 	if (judge(&e, "mmap", rc)) {
 		check_created(s);
-		if (method == K2U_METHOD_pfn || method == K2U_METHOD_vmalloc)
+		if (!faults_in(method) && !is_empty(method))
 			s->file->mapped += pages;
+		s->file->around |= faults_around(method);
 		if (fits)
 			mmap_done(at, (unsigned int)pages, s->file, method,
 				  prot, flags, first);
@@ -387,16 +387,34 @@ void op_mremap(const struct op *op)
 	check_counters(&slots[op->slot]);
 }
 
-/* How the page's entry is, as the module sees it; the fault that a touch takes is exact. */
-static bool absent(const struct slot *s, unsigned int at)
+/* How the entries are, as the module sees them; the fault that a touch takes is exact. */
+static uint64_t absent(const struct slot *s, unsigned int at, unsigned int n)
 {
 	struct k2u_inspect i = { .addr = (uint64_t)arena_at(at),
-				 .size = page_bytes };
+				 .size = n * page_bytes };
 
 	if (ioctl(s->fd, K2U_IOC_INSPECT, &i))
 		wrong("inspect of page %u, which is mapped: %s", at,
 		      strerror(errno));
 	return i.absent_pages;
+}
+
+/* The pages that a touch of an absent one maps */
+static uint64_t maps_around(const struct slot *s, unsigned int at, bool write)
+{
+	const struct vma *v = arena[at].vma;
+	const unsigned int window = K2U_AROUND_BYTES / page_bytes;
+	unsigned int from, to;
+
+	if (!faults_around(v->method) || window < 2 || (write && !v->shared))
+		return 1;
+	from = at / window * window;
+	to = from + window;
+	while (arena[from].vma != v)
+		from++;
+	while (to > ARENA_PAGES || arena[to - 1].vma != v)
+		to--;
+	return absent(s, from, to - from);
 }
 
 void op_touch(const struct op *op)
@@ -410,8 +428,10 @@ void op_touch(const struct op *op)
 	const bool count = p->vma && s->file == p->vma->file && op->a >> 8 & 1;
 	const uint64_t faults = count ? (check_counters(s), s->file->faults) :
 					0;
-	const bool faulting = count && p->vma->method == K2U_METHOD_fault &&
-			      expected == TOUCH_OK && absent(s, op->at);
+	const bool faulting = count && faults_in(p->vma->method) &&
+			      expected == TOUCH_OK && absent(s, op->at, 1);
+	const uint64_t mapped = faulting ? maps_around(s, op->at, write) : 0;
+	const uint64_t before = count ? s->file->mapped_pages : 0;
 	uint64_t word = op->c, want, *data;
 	enum touched got =
 		touch((uint64_t *)arena_at(op->at) + at, write, &word);
@@ -436,6 +456,9 @@ void op_touch(const struct op *op)
 		if (s->file->faults - faults != faulting)
 			wrong("a touch of page %u took %lu faults, expected %d",
 			      op->at, s->file->faults - faults, faulting);
+		if (s->file->mapped_pages - before != mapped)
+			wrong("a touch of page %u mapped %lu pages, expected %lu",
+			      op->at, s->file->mapped_pages - before, mapped);
 	}
 }
 

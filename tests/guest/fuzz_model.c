@@ -246,12 +246,60 @@ bool serves(uint32_t method, uint32_t backing)
 	return method < ARRAY_SIZE(served) && (served[method] & backing);
 }
 
+/* What the registries say of a method */
+static const enum {
+	PAGES,
+	MIXEDMAP,
+	PFNMAP,
+	EMPTY
+} behind[] = {
+/* clang-format off */
+#define HOSTILE_METHOD(name, is) \
+	[K2U_METHOD_##name] = is,
+/* clang-format on */
+#include "hostile.def"
+};
+
+static const uint32_t fault_kinds[] = {
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
+	[id] = K2U_FAULTS_##faults,
+#include "methods.def"
+#undef K2U_METHOD
+};
+
+/* No struct page in the eyes of its entries: VM_PFNMAP */
+bool is_pfn(uint32_t method)
+{
+	return method < ARRAY_SIZE(behind) && behind[method] == PFNMAP;
+}
+
+bool is_mixed(uint32_t method)
+{
+	return method < ARRAY_SIZE(behind) && behind[method] == MIXEDMAP;
+}
+
+bool is_empty(uint32_t method)
+{
+	return method < ARRAY_SIZE(behind) && behind[method] == EMPTY;
+}
+
+/* Has a ->fault */
+bool faults_in(uint32_t method)
+{
+	return fault_kinds[method] != K2U_FAULTS_NONE;
+}
+
+bool faults_around(uint32_t method)
+{
+	return fault_kinds[method] == K2U_FAULTS_AROUND;
+}
+
 enum touched touch_expected(const struct page *p, bool write)
 {
 	if (!p->vma || p->vma->prot == PROT_NONE ||
 	    (write && !(p->vma->prot & PROT_WRITE)))
 		return TOUCH_SEGV;
-	if (p->vma->method == K2U_METHOD_null || p->zapped)
+	if (is_empty(p->vma->method) || p->zapped)
 		return TOUCH_BUS;
 	return TOUCH_OK;
 }

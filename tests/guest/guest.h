@@ -32,7 +32,8 @@ struct row {
 	uint32_t id;
 	uint32_t access;
 	uint32_t backing;
-	bool lazy; /* its pages come by faults */
+	bool lazy; /* its pages come by faults after mmap() */
+	uint32_t faults; /* K2U_FAULTS_* */
 	bool served; /* the registry says that the method serves the backing */
 };
 
@@ -45,6 +46,20 @@ static const struct {
 	  K2U_FAULTS_##faults },
 #include "methods.def"
 #undef K2U_METHOD
+};
+
+/* What is behind the entries of each method, by hostile.def */
+static const enum behind {
+	BEHIND_PAGES,
+	BEHIND_MIXEDMAP,
+	BEHIND_PFNMAP,
+	BEHIND_EMPTY
+} behind[] = {
+/* clang-format off */
+#define HOSTILE_METHOD(name, is) \
+	[K2U_METHOD_##name] = BEHIND_##is,
+/* clang-format on */
+#include "hostile.def"
 };
 
 static const uint32_t backings[] = { K2U_BACKING_VMALLOC, K2U_BACKING_CONTIG };
@@ -86,9 +101,41 @@ static inline int open_buffer(uint32_t backing, size_t size)
 	return fd;
 }
 
+/* What belongs to a shared mapping by this method */
+static inline int shared_flags(uint32_t id)
+{
+	return methods[id].faults == K2U_FAULTS_POPULATE ?
+		       MAP_SHARED | MAP_POPULATE :
+		       MAP_SHARED;
+}
+
+static inline bool is_lazy(uint32_t id)
+{
+	return methods[id].faults == K2U_FAULTS_PAGE ||
+	       methods[id].faults == K2U_FAULTS_AROUND;
+}
+
+/* The faults of touching every page of a mapping by this method, none of which is there */
+static inline uint64_t faults_of(uint32_t id, const void *p, size_t size)
+{
+	const uintptr_t at = (uintptr_t)p;
+	const size_t page = page_size(),
+		     window = page > K2U_AROUND_BYTES ? page : K2U_AROUND_BYTES;
+
+	switch (methods[id].faults) {
+	case K2U_FAULTS_NONE:
+		return 0;
+	case K2U_FAULTS_AROUND:
+		return (at + size - 1) / window - at / window + 1;
+	default:
+		return (size + page - 1) / page;
+	}
+}
+
 static inline void *map_buffer(int fd, uint32_t id, size_t size, int prot)
 {
-	void *p = mmap(NULL, size, prot, MAP_SHARED, fd, K2U_MMAP_OFFSET(id));
+	void *p = mmap(NULL, size, prot, shared_flags(id), fd,
+		       K2U_MMAP_OFFSET(id));
 
 	if (p == MAP_FAILED)
 		fail_msg("mmap of %zu bytes by method %u: %s", size, id,
@@ -203,7 +250,8 @@ static inline int run_rows(const char *group, CMUnitTestFunction test,
 					methods[m].id,
 					methods[m].access,
 					backing,
-					methods[m].faults == K2U_FAULTS_PAGE,
+					is_lazy(methods[m].id),
+					methods[m].faults,
 					served };
 		tests[n] =
 			(struct CMUnitTest){ name, test, NULL, NULL, &rows[n] };

@@ -65,16 +65,23 @@ static void test_map(void **state)
 {
 	const struct row *row = *state;
 	const size_t size = NPAGES * page_size();
-	const uint64_t expected = row->lazy ? NPAGES : 0;
 	int fd = open_buffer(row->backing, size);
 	struct faults before;
+	uint64_t expected;
 	char *p;
 
 	faults_now(fd); /* what counting itself touches */
 	for (int write = 0; write <= 1; write++) {
 		uint64_t mapped = counters(fd).mapped_pages;
+		uint64_t served = counters(fd).faults;
 
 		p = map_buffer(fd, row->id, size, PROT_READ | PROT_WRITE);
+		assert_int_equal(counters(fd).mapped_pages - mapped,
+				 row->lazy ? 0 : NPAGES);
+		assert_int_equal(counters(fd).faults - served,
+				 row->faults == K2U_FAULTS_POPULATE ? NPAGES :
+								      0);
+		expected = row->lazy ? faults_of(row->id, p, size) : 0;
 		before = faults_now(fd);
 		touch(p, size, write);
 		assert_faults(fd, &before, expected, expected);

@@ -351,7 +351,9 @@ static unsigned int row_bits(size_t m, uint32_t backing, bool nobody)
 		is |= COPY;
 	is |= maps ? MAP : REFUSED;
 	if (maps)
-		is |= methods[m].faults == K2U_FAULTS_PAGE ? LAZY : EAGER;
+		is |= is_lazy(methods[m].id) ? LAZY : EAGER;
+	if (maps && methods[m].faults != K2U_FAULTS_NONE && !(is & PFNMAP))
+		is |= BACK;
 	if (!(is & EMPTY))
 		is |= BYTES;
 	return is;

@@ -21,13 +21,14 @@ enum {
 	MAP = 1 << 4, /* it has a mapping, and of this backing */
 	REFUSED = 1 << 5, /* it has not */
 	EAGER = 1 << 6, /* mapped at mmap() */
-	LAZY = 1 << 7, /* mapped by faults */
+	LAZY = 1 << 7, /* mapped by faults, after mmap() */
 	PAGES = 1 << 8, /* struct page behind the entries, nothing special */
 	MIXEDMAP = 1 << 9, /* struct page behind the entries, VM_MIXEDMAP */
 	PFNMAP = 1 << 10, /* VM_PFNMAP */
 	EMPTY = 1 << 11, /* no entries: a touch is SIGBUS */
 	BYTES = 1 << 12, /* not EMPTY */
 	POISON = 1 << 13, /* a kernel with MEMORY_FAILURE */
+	BACK = 1 << 14, /* what is dropped comes back by faults */
 };
 
 #define NOBODY_ID 65534

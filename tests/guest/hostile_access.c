@@ -297,7 +297,7 @@ HOSTILE(vm_flags)
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		int err;
 		char *p = hostile_mmap(h, fds[i], 0, h->len, PROT_READ,
-				       MAP_SHARED, &err);
+				       shared_flags(h->id), &err);
 		struct k2u_inspect v = { .addr = (uintptr_t)p, .size = h->len };
 
 		need(!err);

@@ -23,7 +23,8 @@ void *hostile_mmap(const struct hostile *h, int fd, uint64_t offset, size_t len,
 char *hostile_map(const struct hostile *h, int prot)
 {
 	int err;
-	char *p = hostile_mmap(h, h->fd, 0, h->len, prot, MAP_SHARED, &err);
+	char *p = hostile_mmap(h, h->fd, 0, h->len, prot, shared_flags(h->id),
+			       &err);
 
 	need(p != MAP_FAILED);
 	return p;

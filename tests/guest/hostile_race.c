@@ -153,7 +153,7 @@ HOSTILE(race_resize_fault)
 	for (int i = 0; i < TURNS; i++) {
 		expect(h, "setup",
 		       hostile_setup(h->fd, h->backing, 16 * h->len));
-		if (h->is & LAZY) /* else they do not come back */
+		if (h->is & BACK)
 			check(!madvise(one.p, h->len, MADV_DONTNEED));
 		check(!mprotect(one.p, h->len, PROT_READ | PROT_WRITE));
 		check(!mprotect(one.p, h->len, PROT_READ));

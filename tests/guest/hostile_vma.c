@@ -254,7 +254,7 @@ HOSTILE(dontneed)
 	need(!ioctl(h->fd, K2U_IOC_COUNTERS, &after));
 	/* The child's: it inherits no entries, or those of the parent */
 	check(after.faults - before.faults ==
-	      (h->is & LAZY && h->is & BYTES ? h->len / h->page : 0));
+	      (h->is & BACK ? faults_of(h->id, p, h->len) : 0));
 	hostile_unmap(h, p, h->len);
 }
 
