@@ -2,8 +2,9 @@
 # One look for all charts, and the way to the data.
 #
 # scripts/report.sh sets, in the environment: K2U_STAT (the program), K2U_RUN (a
-# summarised run), K2U_PROVIDER (k2u or tree), K2U_TERM (svg or png), K2U_OUT
-# (the chart). All text comes from runs, so no text is markup (noenhanced).
+# summarised run), K2U_PROVIDER (k2u or tree), K2U_METHODS (those to show, with
+# commas), K2U_TERM (svg or png), K2U_OUT (the chart). All text comes from runs,
+# so no text is markup (noenhanced).
 
 # A chart that needs more room sets width and height first
 if (!exists('width')) { width = 900; height = 500 }
@@ -18,7 +19,7 @@ table(cells) = '< "$K2U_STAT" table --short --format=dat '.cells.' "$K2U_RUN"'
 run(what) = system('"$K2U_STAT" env '.what.' "$K2U_RUN"')
 
 # The provider's methods; plain anonymous memory to hold them against
-methods = '--method=read,fault,pfn,vmalloc'
+methods = '--method='.env('K2U_METHODS')
 own = '--provider='.provider.' '.methods.' '
 anon = '--provider=tree --method=anon '
 
@@ -44,7 +45,8 @@ second(t) = words(t) > 1 && strstrt('(contig) (perf-ring) (thp)', word(t, 2)) > 
 method(t) = word(t, 1)
 look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'read' ? 10 : method(t) eq 'fault' ? 20 : method(t) eq 'pfn' ? 30 : \
-	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : 70)
+	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : \
+	method(t) eq 'insert' ? 110 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
@@ -57,8 +59,10 @@ set style line 41 lc rgb '#CC79A7' lw 1.6 pt 12 ps 1.0 dt (6,4)
 set style line 50 lc rgb '#000000' lw 1.2 pt 11 ps 0.7 dt 1
 set style line 51 lc rgb '#000000' lw 1.2 pt 10 ps 0.8 dt (6,4)
 set style line 60 lc rgb '#888888' lw 1.2 pt  1 ps 0.7 dt 1
-set style line 70 lc rgb '#E69F00' lw 1.6 pt  2 ps 0.7 dt 1
-set style line 71 lc rgb '#E69F00' lw 1.6 pt  3 ps 0.7 dt (6,4)
+set style line 70 lc rgb '#999933' lw 1.6 pt  2 ps 0.7 dt 1
+set style line 71 lc rgb '#999933' lw 1.6 pt  3 ps 0.7 dt (6,4)
+set style line 110 lc rgb '#E69F00' lw 1.6 pt  2 ps 0.7 dt 1
+set style line 111 lc rgb '#E69F00' lw 1.6 pt  3 ps 0.7 dt (6,4)
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

@@ -14,10 +14,13 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$top/scripts/lib.sh"
 
 K2U_STAT=$top/build/k2u-stat
-METHODS=read,fault,pfn,vmalloc
+# All that the registry has, but for null, which hands over nothing
+K2U_METHODS=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' "$top/include/methods.def" |
+	grep -vx null | paste -sd , -)
+METHODS=$K2U_METHODS
 CAMPAIGN_FIGURES='matrix matrix_use matrix_ratio'
 FIGURES='throughput phases breakeven latency faults'
-export K2U_STAT
+export K2U_STAT K2U_METHODS
 
 [ $# -gt 0 ] || die "which runs? For example: scripts/report.sh results/*/"
 [ -x "$K2U_STAT" ] || die "build/k2u-stat is not there: run make"

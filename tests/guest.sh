@@ -128,6 +128,7 @@ pages=$((65536 / ${page:-1}))
 expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
 expect "pfn takes none" "$(faults pfn 0)"
 expect "vmalloc takes none" "$(faults vmalloc 0)"
+expect "insert takes none" "$(faults insert 0)"
 
 # ---- what each mapping is, and what can be done with it ----
 

@@ -375,7 +375,7 @@ esac
 END
 chmod +x fake
 status=0
-(cd -- "$copy" && K2U_STAT=$tmp/fake K2U_RUN=x K2U_MATRIX=x K2U_PROVIDER=k2u K2U_TERM=svg K2U_OUT=$tmp/chart.svg \
+(cd -- "$copy" && K2U_STAT=$tmp/fake K2U_RUN=x K2U_MATRIX=x K2U_PROVIDER=k2u K2U_METHODS=read K2U_TERM=svg K2U_OUT=$tmp/chart.svg \
 	timeout 60 gnuplot plots/fig_matrix_ratio.gp) >out 2>err || status=$?
 expect "names in a chart's commands are quoted" "$([ "$status" -eq 0 ] || cat err; ls "$CANARY" 2>/dev/null)"
 
