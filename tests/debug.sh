@@ -32,8 +32,9 @@ LEFT_KB=32768
 # Taints of a module from outside the tree, and unsigned (TAINT_OOT_MODULE,
 # TAINT_UNSIGNED_MODULE, include/linux/panic.h)
 TAINTS=$((4096 + 8192))
-# What the kernel says where a page fault, or kmemleak itself, was made to fail
-INJECTED='Huh VM_FAULT_OOM leaked|kmemleak: Cannot allocate a scan area'
+# What the kernel says, or leaves out by its rate limit, where a page fault, or
+# kmemleak itself, was made to fail
+INJECTED='Huh VM_FAULT_OOM leaked|pagefault_out_of_memory: [0-9]* callbacks suppressed|kmemleak: Cannot allocate a scan area'
 # What debug_load makes the kernel say, and looks for itself
 REFUSED='k2u: .* must be |invalid for parameter|too large for parameter|fit in [0-9]* chars'
 

@@ -129,6 +129,7 @@ expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
 expect "pfn takes none" "$(faults pfn 0)"
 expect "vmalloc takes none" "$(faults vmalloc 0)"
 expect "insert takes none" "$(faults insert 0)"
+expect "fault_around takes 1, a window" "$(faults fault_around 1)"
 
 # ---- what each mapping is, and what can be done with it ----
 

@@ -21,7 +21,7 @@ cd -- "$top"
 
 KERNEL=6.1
 LIMIT_S=1500
-METHODS='read fault pfn vmalloc insert'
+METHODS='read fault pfn vmalloc insert fault_around'
 out=build/native
 
 guest=''

@@ -30,6 +30,28 @@ static inline void vm_flags_clear(struct vm_area_struct *vma,
 #endif
 
 /*
+ * ->map_pages, which the core tries ahead of ->fault where a page is loaded. Until
+ * 5.12 it returned nothing: do_fault_around() had moved vmf->address, and wanted
+ * the page table back mapped and locked. There ->fault does it all.
+ */
+#ifdef K2U_HAVE_MAP_PAGES_RESULT
+#define K2U_MAP_PAGES(handler) handler
+#else
+#define K2U_MAP_PAGES(handler) NULL
+#endif
+
+/*
+ * Whether it may insert pages. It must not sleep (do_fault_around() holds
+ * rcu_read_lock(), 6.12), so the page table must be there, and must stay: since
+ * 6.14 MADV_DONTNEED of another thread takes an empty one away, under no more
+ * than the lock that the fault has, too (zap_pte_range()).
+ */
+static inline bool k2u_may_map_pages(const struct vm_fault *vmf)
+{
+	return !IS_ENABLED(CONFIG_PT_RECLAIM) && !pmd_none(*vmf->pmd);
+}
+
+/*
  * Until 5.11 the mark of a page that is charged to a memory cgroup (PageKmemcg)
  * was a page type, kept where a page mapped to user space has its _mapcount:
  * vm_insert_page() refuses such a page. There the buffers go uncharged.

@@ -93,6 +93,83 @@ static void test_map(void **state)
 	close(fd);
 }
 
+/* A touch of page i of p is one fault, and maps so many pages; they are there. */
+static void touch_window(int fd, char *p, size_t i, bool write, uint64_t pages)
+{
+	const struct k2u_counters before = counters(fd);
+	const struct faults faults = faults_now(fd);
+	struct k2u_inspect in = { .addr = (uintptr_t)p + i * page_size(),
+				  .size = page_size() };
+
+	touch(p + i * page_size(), 1, write);
+	assert_faults(fd, &faults, 1, 1);
+	assert_int_equal(counters(fd).mapped_pages - before.mapped_pages,
+			 pages);
+	assert_int_equal(ioctl(fd, K2U_IOC_INSPECT, &in), 0);
+	assert_int_equal(in.pte_pages, 1);
+}
+
+/*
+ * One touch maps its window, and of it what is in the VMA and not there yet: at
+ * the ends of a mapping, where it is cut in pieces, where pages were dropped, and
+ * around a private copy.
+ */
+static void test_window(void **state)
+{
+	const struct row *row = *state;
+	const size_t page = page_size(), n = K2U_AROUND_BYTES / page;
+	struct k2u_fill fill = { .seed = SEED };
+	int fd = open_buffer(row->backing, 4 * n * page);
+	char *area, *p;
+
+	if (row->faults != K2U_FAULTS_AROUND || n < 4) {
+		close(fd);
+		return;
+	}
+	area = mmap(NULL, 6 * n * page, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(area, MAP_FAILED);
+	/* Two pages past a boundary: windows of n - 2, n, n, n and 2 pages */
+	p = area + (-(uintptr_t)area & (n * page - 1)) + 2 * page;
+	assert_ptr_equal(mmap(p, 4 * n * page, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED, fd,
+			      (off_t)K2U_MMAP_OFFSET(row->id)),
+			 p);
+	touch_window(fd, p, 1, false, n - 2);
+	touch_window(fd, p, 4 * n - 1, true, 2);
+
+	assert_int_equal(mprotect(p + n * page, page, PROT_NONE), 0);
+	touch_window(fd, p, n - 1, false, 2);
+	touch_window(fd, p, n + 1, true, n - 3);
+	assert_int_equal(mprotect(p + n * page, page, PROT_READ | PROT_WRITE),
+			 0);
+	touch_window(fd, p, n, false, 1);
+
+	touch_window(fd, p, 2 * n, true, n);
+	assert_int_equal(madvise(p + 2 * n * page, page, MADV_DONTNEED), 0);
+	touch_window(fd, p, 2 * n, true, 1);
+	assert_int_equal(madvise(p + (2 * n - 2) * page, page, MADV_DONTNEED),
+			 0);
+	assert_int_equal(madvise(p + 2 * n * page, 2 * page, MADV_DONTNEED), 0);
+	touch_window(fd, p, 2 * n + 1, false, 3);
+
+	assert_int_equal(madvise(p, 4 * n * page, MADV_DONTNEED), 0);
+	touch_window(fd, p, 3 * n - 1, false, n);
+	assert_int_equal(ioctl(fd, K2U_IOC_FILL, &fill), 0);
+
+	assert_ptr_equal(mmap(p, 4 * n * page, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_FIXED, fd,
+			      (off_t)K2U_MMAP_OFFSET(row->id)),
+			 p);
+	touch_window(fd, p, 1, true, 1);
+	touch_window(fd, p, 0, false, n - 3);
+	assert_int_equal(p[page], 1);
+	p[page] = (char)pattern_byte(SEED, page);
+	assert_pattern(p, 0, 4 * n * page);
+	munmap(area, 6 * n * page);
+	close(fd);
+}
+
 /* A copy's faults are those of its fresh destination. */
 static void test_copy(void **state)
 {
@@ -129,6 +206,7 @@ int main(void)
 		return 1;
 	}
 	failed += run_rows("faults", test_map, K2U_ACCESS_MAP, 0);
+	failed += run_rows("window", test_window, K2U_ACCESS_MAP, 0);
 	failed += run_rows("faults", test_copy, K2U_ACCESS_COPY, 0);
 	return failed;
 }
