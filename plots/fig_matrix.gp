@@ -23,7 +23,7 @@ what[5] = 'mmap, per page of '.in_all
 cells[5] = of('mmap').large.'--method=pfn,vmalloc,insert '
 divide[5] = many / page
 what[6] = 'first load from a page'
-cells[6] = of('touch').large.'--method=fault,fault_around '
+cells[6] = of('touch').large.'--method=fault,fault_around,fault_pfn '
 base[6] = plain('touch').large
 what[7] = 'munmap of a page, touched'
 cells[7] = of('munmap').small

@@ -46,7 +46,8 @@ method(t) = word(t, 1)
 look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'read' ? 10 : method(t) eq 'fault' ? 20 : method(t) eq 'pfn' ? 30 : \
 	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : \
-	method(t) eq 'insert' ? 110 : method(t) eq 'fault_around' ? 120 : 70)
+	method(t) eq 'insert' ? 110 : method(t) eq 'fault_around' ? 120 : \
+	method(t) eq 'fault_pfn' ? 130 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
@@ -65,6 +66,8 @@ set style line 110 lc rgb '#E69F00' lw 1.6 pt  2 ps 0.7 dt 1
 set style line 111 lc rgb '#E69F00' lw 1.6 pt  3 ps 0.7 dt (6,4)
 set style line 120 lc rgb '#56B4E9' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 121 lc rgb '#56B4E9' lw 1.6 pt  4 ps 0.8 dt (6,4)
+set style line 130 lc rgb '#332288' lw 1.6 pt  9 ps 0.8 dt 1
+set style line 131 lc rgb '#332288' lw 1.6 pt  8 ps 0.9 dt (6,4)
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

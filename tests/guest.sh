@@ -130,6 +130,7 @@ expect "pfn takes none" "$(faults pfn 0)"
 expect "vmalloc takes none" "$(faults vmalloc 0)"
 expect "insert takes none" "$(faults insert 0)"
 expect "fault_around takes 1, a window" "$(faults fault_around 1)"
+expect "fault_pfn takes $pages" "$(faults fault_pfn "$pages")"
 
 # ---- what each mapping is, and what can be done with it ----
 
