@@ -142,6 +142,9 @@ static __always_inline void k2u_spin(unsigned int method)
 		asm volatile("" : "+r"(turns));
 }
 
+/* method_fault.c */
+extern const struct vm_operations_struct k2u_fault_vm_ops;
+
 /* method_read.c */
 ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from);

@@ -19,7 +19,7 @@ static vm_fault_t k2u_fault(struct vm_fault *vmf)
 	return 0;
 }
 
-static const struct vm_operations_struct k2u_fault_vm_ops = {
+const struct vm_operations_struct k2u_fault_vm_ops = {
 	.open = k2u_vma_open,
 	.close = k2u_vma_close,
 	.fault = k2u_fault,

@@ -20,7 +20,7 @@ what[4] = 'mmap of a page'
 cells[4] = of('mmap').small
 base[4] = plain('mmap').small
 what[5] = 'mmap, per page of '.in_all
-cells[5] = of('mmap').large.'--method=pfn,vmalloc,insert '
+cells[5] = of('mmap').large.'--method=pfn,vmalloc,insert,populate '
 divide[5] = many / page
 what[6] = 'first load from a page'
 cells[6] = of('touch').large.'--method=fault,fault_around,fault_pfn '

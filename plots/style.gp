@@ -47,7 +47,7 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'read' ? 10 : method(t) eq 'fault' ? 20 : method(t) eq 'pfn' ? 30 : \
 	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : \
 	method(t) eq 'insert' ? 110 : method(t) eq 'fault_around' ? 120 : \
-	method(t) eq 'fault_pfn' ? 130 : 70)
+	method(t) eq 'fault_pfn' ? 130 : method(t) eq 'populate' ? 140 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
@@ -68,6 +68,8 @@ set style line 120 lc rgb '#56B4E9' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 121 lc rgb '#56B4E9' lw 1.6 pt  4 ps 0.8 dt (6,4)
 set style line 130 lc rgb '#332288' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 131 lc rgb '#332288' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 140 lc rgb '#882255' lw 1.6 pt 13 ps 0.9 dt 1
+set style line 141 lc rgb '#882255' lw 1.6 pt 12 ps 1.0 dt (6,4)
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

@@ -131,6 +131,7 @@ expect "vmalloc takes none" "$(faults vmalloc 0)"
 expect "insert takes none" "$(faults insert 0)"
 expect "fault_around takes 1, a window" "$(faults fault_around 1)"
 expect "fault_pfn takes $pages" "$(faults fault_pfn "$pages")"
+expect "populate takes none" "$(faults populate 0)"
 
 # ---- what each mapping is, and what can be done with it ----
 

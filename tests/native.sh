@@ -21,7 +21,7 @@ cd -- "$top"
 
 KERNEL=6.1
 LIMIT_S=1500
-METHODS='read fault pfn vmalloc insert fault_around fault_pfn'
+METHODS='read fault pfn vmalloc insert fault_around fault_pfn populate'
 out=build/native
 
 guest=''
