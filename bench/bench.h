@@ -92,10 +92,13 @@ struct source_ops {
  * NULL	hands over no bytes: the floor
  * FRESH	a mapping begins empty: its user writes it
  * HUGE	wants transparent huge pages, which are off for all others
+ * PINS	faults of its destination are no event of perf (they have no
+ *	registers: mm_account_fault(), mm/memory.c)
  */
 #define SOURCE_NULL (1u << 0)
 #define SOURCE_FRESH (1u << 1)
 #define SOURCE_HUGE (1u << 2)
+#define SOURCE_PINS (1u << 3)
 
 struct source {
 	const char *provider, *method, *backing;

@@ -364,7 +364,8 @@ static void observe_source(struct run *r, const struct group *g,
 		const struct property *p = &properties[i];
 		struct cap c = { .run = r, .src = s, .out = out };
 
-		if (!(p->access & s->access))
+		/* What is asked of a copy is asked of the file */
+		if (!(p->access & s->access) || s->access == K2U_ACCESS_CALL)
 			continue;
 		c.buf = (struct buffer){
 			.src = s,

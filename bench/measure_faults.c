@@ -133,6 +133,11 @@ static bool is_huge(const struct use *u)
 	       strtoull(text, NULL, 10) * KIB == u->size;
 }
 
+static uint64_t perf_sees(const struct source *s, uint64_t faults)
+{
+	return s->flags & SOURCE_PINS ? 0 : faults;
+}
+
 static int sample_count(struct cell *c, uint64_t n, struct reading *out)
 {
 	const struct access_ops *acc = access_of(c->src);
@@ -166,8 +171,9 @@ static int sample_count(struct cell *c, uint64_t n, struct reading *out)
 						   .iters = 1 };
 
 	memcpy(all->last, count, sizeof(count));
-	if (!perf.err && (count[MINOR_PERF] != count[MINOR_RUSAGE] ||
-			  count[MAJOR_PERF] != count[MAJOR_RUSAGE]))
+	if (!perf.err &&
+	    (count[MINOR_PERF] != perf_sees(c->src, count[MINOR_RUSAGE]) ||
+	     count[MAJOR_PERF] != perf_sees(c->src, count[MAJOR_RUSAGE])))
 		all->agree = false;
 	if (count[MINOR_RUSAGE] + count[MAJOR_RUSAGE] != count[EXPECTED])
 		all->expected = false;
@@ -205,7 +211,7 @@ static int finish_count(struct cell *c)
 		"perf_event_open of page faults: %s (run as root, or kernel.perf_event_paranoid <= 1)",
 		strerror(-perf.err));
 	check_count(c, MINOR_PERF, "faults-agree",
-		    v[MINOR_RUSAGE] + v[MAJOR_RUSAGE],
+		    perf_sees(c->src, v[MINOR_RUSAGE] + v[MAJOR_RUSAGE]),
 		    v[MINOR_PERF] + v[MAJOR_PERF], n->agree,
 		    perf.err ? no_perf : NULL);
 	check_count(c, MINOR_RUSAGE, "faults-expected", v[EXPECTED],

@@ -118,6 +118,17 @@ static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
 	return pread(b->fd, to, len, off);
 }
 
+static ssize_t k2u_call(const struct source *s, struct buffer *b, void *to,
+			size_t len, off_t off)
+{
+	struct k2u_copy copy = { .offset = off,
+				 .size = len,
+				 .addr = (uintptr_t)to,
+				 .method = s->id };
+
+	return ioctl(b->fd, K2U_IOC_COPY, &copy);
+}
+
 /* The registry is sorted by id: an id is an index. A slot is aligned to a PMD. */
 static uint64_t k2u_expect(const struct source *s, uint64_t size)
 {
@@ -162,6 +173,9 @@ static const struct source_ops k2u_ops = {
 	.refuse = k2u_refuse,
 };
 
+/* The same but for the copy: no branch where that is timed */
+static struct source_ops k2u_call_ops;
+
 /* Whether the module is there and speaks this ABI; else why not, and the mend */
 static void k2u_probe(char *reason, size_t len)
 {
@@ -201,8 +215,11 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 				     MAP_POPULATE :
 				     0,
 		.store_id = backing,
-		.ops = &k2u_ops,
-		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL : 0,
+		.ops = methods[m].access == K2U_ACCESS_CALL ? &k2u_call_ops :
+							      &k2u_ops,
+		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL :
+			 methods[m].id == K2U_METHOD_pin  ? SOURCE_PINS :
+							    0,
 	};
 
 	snprintf(row.via, sizeof(row.via), "%s", methods[m].title);
@@ -224,6 +241,8 @@ int provider_k2u(struct sources *s, const char *path)
 	int err = 0;
 
 	device = path;
+	k2u_call_ops = k2u_ops;
+	k2u_call_ops.copy = k2u_call;
 	k2u_probe(absent, sizeof(absent));
 	for (m = 0; m < ARRAY_SIZE(methods) && !err; m++) {
 		if (methods[m].id == K2U_METHOD_null) {

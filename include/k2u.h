@@ -36,7 +36,7 @@
 
 /* clang-format off */
 
-#define K2U_ABI_VERSION		1
+#define K2U_ABI_VERSION		2
 #define K2U_DEVICE		"/dev/k2u"
 
 /* mmap offset: method in bits 40..47, byte offset below: buffers up to 1 TiB */
@@ -54,6 +54,7 @@ enum k2u_method_id {
 #define K2U_ACCESS_COPY		(1u << 0)	/* a system call copies them */
 #define K2U_ACCESS_MAP		(1u << 1)	/* loads from a mapping */
 #define K2U_ACCESS_BOTH		(K2U_ACCESS_COPY | K2U_ACCESS_MAP)
+#define K2U_ACCESS_CALL		(K2U_ACCESS_COPY | 1u << 2)	/* ... which is K2U_IOC_COPY */
 
 /* How the pages of a buffer were obtained (bits; a buffer has exactly one) */
 #define K2U_BACKING_VMALLOC	(1u << 0)	/* order-0 pages in a VM_USERMAP vmalloc area */
@@ -198,6 +199,25 @@ struct k2u_info {
 
 #define K2U_INFO_ACCOUNTED	(1u << 0)	/* pages are charged to the memory cgroup */
 
+/*
+ * K2U_IOC_COPY: copy bytes of the buffer to user memory, by a method of access
+ * CALL. Returns how many were copied, as pread() does: fewer at the end of the
+ * buffer, where memory ends, or when a signal kills; 0 past the end.
+ *	EBADF		file not open for reading
+ *	EINVAL		no such method
+ *	EOPNOTSUPP	the method has no such copy
+ *	EFAULT		nothing could be written to addr
+ *	ENOMEM		no memory for the user's page
+ */
+struct k2u_copy {
+	__u64 offset;		/* bytes */
+	__u64 size;		/* bytes; of more than 2 GiB - page_size so many */
+	__u64 addr;		/* user address */
+	__u32 method;		/* enum k2u_method_id */
+	__u32 flags;		/* must be 0 */
+	__u64 reserved[4];	/* must be 0 */
+};
+
 #define K2U_IOC_MAGIC		0xb5
 #define K2U_IOC_SETUP		_IOW(K2U_IOC_MAGIC, 0, struct k2u_setup)
 #define K2U_IOC_FILL		_IOW(K2U_IOC_MAGIC, 1, struct k2u_fill)
@@ -205,5 +225,6 @@ struct k2u_info {
 #define K2U_IOC_COUNTERS	_IOWR(K2U_IOC_MAGIC, 3, struct k2u_counters)
 #define K2U_IOC_INSPECT		_IOWR(K2U_IOC_MAGIC, 4, struct k2u_inspect)
 #define K2U_IOC_INFO		_IOWR(K2U_IOC_MAGIC, 5, struct k2u_info)
+#define K2U_IOC_COPY		_IOW(K2U_IOC_MAGIC, 6, struct k2u_copy)
 
 #endif /* K2U_H */

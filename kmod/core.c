@@ -283,6 +283,33 @@ static long k2u_ioctl_info(struct file *file, void __user *uarg)
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
 }
 
+static long k2u_ioctl_copy(struct file *file, void __user *uarg)
+{
+	const struct k2u_method *method;
+	const struct k2u_buffer *buf;
+	struct k2u_copy arg;
+
+	if (!(file->f_mode & FMODE_READ))
+		return -EBADF;
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (K2U_RESERVED(arg) || arg.flags || arg.method >= k2u_nr_methods)
+		return -EINVAL;
+	method = &k2u_methods[arg.method];
+	if (!method->ops->copy)
+		return -EOPNOTSUPP;
+
+	buf = k2u_file_buffer(file->private_data);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	if (!arg.size || arg.offset >= buf->size)
+		return 0;
+	k2u_spin(arg.method);
+	return method->ops->copy(buf, arg.offset, u64_to_user_ptr(arg.addr),
+				 min3(arg.size, buf->size - arg.offset,
+				      (u64)MAX_RW_COUNT));
+}
+
 static long k2u_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *uarg = (void __user *)arg;
@@ -300,6 +327,8 @@ static long k2u_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return k2u_ioctl_inspect(file, uarg);
 	case K2U_IOC_INFO:
 		return k2u_ioctl_info(file, uarg);
+	case K2U_IOC_COPY:
+		return k2u_ioctl_copy(file, uarg);
 	default:
 		return -ENOTTY;
 	}

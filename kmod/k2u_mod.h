@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
 
 #include "compat.h"
@@ -20,6 +21,9 @@
  * the log pay for a request: try_charge() of mm/memcontrol.c gives up, too.
  */
 #define K2U_GFP (GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* Of a large copy; then others may run, and a process that was killed ends. */
+#define K2U_COPY_CHUNK SZ_1M
 
 /* Per CPU: exact under concurrency, and one unlocked add in a measured path. */
 struct k2u_stats {
@@ -59,6 +63,12 @@ struct k2u_method_ops {
 	 */
 	int (*mmap)(const struct k2u_buffer *buf, struct vm_area_struct *vma,
 		    unsigned long first);
+	/*
+	 * Copies count bytes, at least 1 and inside buf, from byte pos on to
+	 * user space: how many, or an errno if none. NULL: not by K2U_IOC_COPY.
+	 */
+	ssize_t (*copy)(const struct k2u_buffer *buf, size_t pos,
+			void __user *to, size_t count);
 	/* NULL: k2u_vm_ops. Others have k2u_vma_open and k2u_vma_close. */
 	const struct vm_operations_struct *vm_ops;
 	/* The pages have no struct page in the PTE's eyes: no private COW. */

@@ -2,13 +2,9 @@
 /* read: the file's read_iter and write_iter copy at the file position. */
 #include <linux/err.h>
 #include <linux/sched/signal.h>
-#include <linux/sizes.h>
 #include <linux/uio.h>
 
 #include "k2u_mod.h"
-
-/* Of a large copy; then others may run, and a process that was killed ends. */
-#define K2U_COPY_CHUNK SZ_1M
 
 ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {

@@ -61,7 +61,8 @@ expected() {
 			text["FILE"] = "the file"
 			text["ALL"] = "every method"
 			text["MAP"] = "every mapping"
-			text["COPY"] = "every copy"
+			text["COPY"] = "every copy by read()"
+			text["CALL"] = "every copy by K2U_IOC_COPY"
 			for (i = 1; i <= n; i++) {
 				c = order[i]
 				printf "\n**%s** (%s): %s\n", c, text[scope[c]], why[c]

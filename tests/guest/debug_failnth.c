@@ -235,6 +235,18 @@ static void check_bytes(struct scene *s, bool failed)
 	assert_int_equal(counters(s->fd).vmas, 0);
 }
 
+/* The whole buffer, by copy_to_user(); odd: into pinned pages */
+static int run_copy(struct scene *s)
+{
+	struct k2u_copy copy = {
+		.size = s->size,
+		.addr = (uintptr_t)s->buf,
+		.method = s->odd ? K2U_METHOD_pin : K2U_METHOD_ioctl,
+	};
+
+	return DONE(ioctl(s->fd, K2U_IOC_COPY, &copy));
+}
+
 static int run_readv(struct scene *s)
 {
 	const struct iovec iov[] = { { s->buf, 100 },
@@ -476,6 +488,9 @@ static const struct op ops[] = {
 	OP("default-mmap", prepare_open, mmap, check_default, clean_mmap, ONCE,
 	   false, ENOMEM),
 	BYTES(read, EFAULT, ENOMEM),
+	BYTES(copy, EFAULT, ENOMEM),
+	OP("copy-pin", prepare_bytes, copy, check_bytes, clean_close, BACKINGS,
+	   true, EFAULT, ENOMEM),
 	BYTES(write, EFAULT, ENOMEM),
 	BYTES(readv, EFAULT, ENOMEM),
 	BYTES(writev, EFAULT, ENOMEM),

@@ -36,6 +36,7 @@ static const struct {
 	{ "msync", op_msync, 10, true },
 	{ "read", op_read, 60, false },
 	{ "write", op_write, 60, false },
+	{ "copy", op_copy, 40, false },
 	{ "vector", op_vector, 40, false },
 	{ "lseek", op_lseek, 30, false },
 	{ "contents", op_contents, 2, false },

@@ -168,11 +168,9 @@ static void do_counters(struct thread *t)
 	allow(ioctl(some_fd(t), K2U_IOC_INFO, &i), "info");
 }
 
-static void do_read(struct thread *t)
+/* n bytes of the buffer at offset: zeroed, filled, or both */
+static void check_read(struct thread *t, size_t offset, ssize_t n)
 {
-	const size_t offset = below(t, 8) * page_size();
-	const ssize_t n = pread(some_fd(t), t->buf, some_size(t), offset);
-
 	allow(n, "read");
 	for (ssize_t i = 0; i < n; i++)
 		if (t->buf[i] &&
@@ -181,6 +179,31 @@ static void do_read(struct thread *t)
 				offset + i, (uint8_t)t->buf[i]);
 			_exit(2);
 		}
+}
+
+static void do_read(struct thread *t)
+{
+	const size_t offset = below(t, 8) * page_size();
+
+	check_read(t, offset, pread(some_fd(t), t->buf, some_size(t), offset));
+}
+
+static void do_copy(struct thread *t)
+{
+	struct k2u_copy copy = {
+		.offset = below(t, 8) * page_size(),
+		.size = some_size(t),
+		.addr = (uintptr_t)t->buf,
+		.method = below(t, 2) ? K2U_METHOD_ioctl : K2U_METHOD_pin,
+	};
+
+	/* Now and then into a mapping */
+	if (!below(t, 4)) {
+		copy.addr = (uintptr_t)some_page(t);
+		allow(ioctl(some_fd(t), K2U_IOC_COPY, &copy), "copy");
+		return;
+	}
+	check_read(t, copy.offset, ioctl(some_fd(t), K2U_IOC_COPY, &copy));
 }
 
 static void do_write(struct thread *t)
@@ -335,13 +358,13 @@ static const struct {
 	void (*run)(struct thread *t);
 	unsigned int weight;
 } actions[] = {
-	{ do_reopen, 3 },   { do_close, 1 },	{ do_setup, 6 },
-	{ do_fill, 3 },	    { do_checksum, 2 }, { do_inspect, 6 },
-	{ do_counters, 2 }, { do_read, 6 },	{ do_write, 6 },
-	{ do_mmap, 16 },    { do_munmap, 6 },	{ do_mremap, 4 },
-	{ do_mprotect, 4 }, { do_madvise, 8 },	{ do_touch, 12 },
-	{ do_proc, 2 },	    { do_lock, 2 },	{ do_kernel_touch, 6 },
-	{ do_fork, 2 },
+	{ do_reopen, 3 },	{ do_close, 1 },    { do_setup, 6 },
+	{ do_fill, 3 },		{ do_checksum, 2 }, { do_inspect, 6 },
+	{ do_counters, 2 },	{ do_read, 6 },	    { do_copy, 6 },
+	{ do_write, 6 },	{ do_mmap, 16 },    { do_munmap, 6 },
+	{ do_mremap, 4 },	{ do_mprotect, 4 }, { do_madvise, 8 },
+	{ do_touch, 12 },	{ do_proc, 2 },	    { do_lock, 2 },
+	{ do_kernel_touch, 6 }, { do_fork, 2 },
 };
 
 static void act(struct thread *t)

@@ -184,6 +184,7 @@ void op_mlock(const struct op *op);
 void op_msync(const struct op *op);
 void op_read(const struct op *op);
 void op_write(const struct op *op);
+void op_copy(const struct op *op);
 void op_vector(const struct op *op);
 void op_lseek(const struct op *op);
 void op_contents(const struct op *op);

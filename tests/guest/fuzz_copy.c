@@ -296,6 +296,47 @@ void op_write(const struct op *op)
 	copy(op, true);
 }
 
+/* K2U_IOC_COPY, by the methods that have it and by others */
+void op_copy(const struct op *op)
+{
+	static const uint32_t ids[] = { K2U_METHOD_ioctl, K2U_METHOD_pin,
+					K2U_METHOD_ioctl, K2U_METHOD_pin,
+					K2U_METHOD_read,  UINT32_MAX };
+	struct slot *s = &slots[op->slot];
+	const struct file *f = s->file;
+	const uint64_t size = !f ? 0 : f->size ? f->size : bounds.default_bytes;
+	const enum place place = op->a & 14 ? GOOD : 1 + (op->a >> 4) % 2;
+	struct k2u_copy copy = {
+		.offset = copy_offset(op, f),
+		.size = copy_length(op),
+		.method = ids[(op->a >> 8) % ARRAY_SIZE(ids)],
+		.addr = place == GOOD	      ? (uintptr_t)scratch :
+			place == NULL_POINTER ? 0 :
+						-page_bytes,
+		.flags = (op->a >> 16) % 32 == 0,
+	};
+	const bool has = copy.method == K2U_METHOD_ioctl ||
+			 copy.method == K2U_METHOD_pin;
+	const uint64_t left = copy.offset < size ? size - copy.offset : 0;
+	const uint64_t give = copy.size < left ? copy.size : left;
+	struct expect e = { 0 };
+
+	if (give > SHADOW_BYTES)
+		return;
+	must(&e, !f || !f->readable, EBADF);
+	must(&e, copy.flags || copy.method == UINT32_MAX, EINVAL);
+	must(&e, !has, EOPNOTSUPP);
+	must(&e, place != GOOD && give, EFAULT);
+	must(&e, f && !f->size && used_bytes() + size > bounds.max_bytes,
+	     ENOMEM);
+	if (check_copied(&e, "ioctl (COPY)",
+			 CALL(ioctl, s->fd, K2U_IOC_COPY, &copy), give))
+		copied(s, false, copy.offset, give, scratch);
+	else
+		check_created(s);
+	check_counters(s);
+}
+
 /* preadv2 and pwritev2: several pieces, of which one may be no memory; flags */
 void op_vector(const struct op *op)
 {

@@ -336,14 +336,16 @@ void op_ioctl(const struct op *op)
 {
 	static const unsigned long known[] = {
 		K2U_IOC_SETUP,	  K2U_IOC_FILL,	   K2U_IOC_CHECKSUM,
-		K2U_IOC_COUNTERS, K2U_IOC_INSPECT, K2U_IOC_INFO
+		K2U_IOC_COUNTERS, K2U_IOC_INSPECT, K2U_IOC_INFO,
+		K2U_IOC_COPY
 	};
 	unsigned long cmd = known[op->a % ARRAY_SIZE(known)];
 	struct expect e = { 0 };
 	char arg[128] = { 0 };
 
 	if (op->b % 4 == 0)
-		cmd = _IOC(op->a % 4, K2U_IOC_MAGIC, 6 + (op->a >> 8) % 250,
+		cmd = _IOC(op->a % 4, K2U_IOC_MAGIC,
+			   ARRAY_SIZE(known) + (op->a >> 8) % 249,
 			   (op->a >> 16) % 256);
 	else
 		cmd ^= 1UL << (op->b % 4 == 1 ? 30 + (op->b >> 8) % 2 :

@@ -143,6 +143,20 @@ static inline void *map_buffer(int fd, uint32_t id, size_t size, int prot)
 	return p;
 }
 
+/* What pread() returns, by the row's method of copying */
+static inline ssize_t copy_out(const struct row *row, int fd, void *p,
+			       size_t size, uint64_t offset)
+{
+	struct k2u_copy copy = { .offset = offset,
+				 .size = size,
+				 .addr = (uintptr_t)p,
+				 .method = row->id };
+
+	if (row->access == K2U_ACCESS_CALL)
+		return ioctl(fd, K2U_IOC_COPY, &copy);
+	return pread(fd, p, size, (off_t)offset);
+}
+
 static inline struct k2u_counters counters(int fd)
 {
 	struct k2u_counters c = { 0 };

@@ -18,7 +18,7 @@
 #define LIMIT_MS 120000
 #define NPAGES 8
 
-enum scope { SCOPE_FILE, SCOPE_ALL, SCOPE_MAP, SCOPE_COPY };
+enum scope { SCOPE_FILE, SCOPE_ALL, SCOPE_MAP, SCOPE_COPY, SCOPE_CALL };
 
 static const struct hostile_case {
 	const char *name;
@@ -371,8 +371,14 @@ static const char *not_applicable(enum scope scope, size_t m, uint32_t backing)
 			return "has no mapping";
 		return methods[m].backings & backing ? NULL : refusals[m];
 	case SCOPE_COPY:
+		if (methods[m].access == K2U_ACCESS_CALL)
+			return "copies by K2U_IOC_COPY";
 		return methods[m].access & K2U_ACCESS_COPY ? NULL :
 							     "copies nothing";
+	case SCOPE_CALL:
+		return methods[m].access == K2U_ACCESS_CALL ?
+			       NULL :
+			       "has no K2U_IOC_COPY";
 	}
 	return NULL;
 }

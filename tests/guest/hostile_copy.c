@@ -141,6 +141,115 @@ HOSTILE(self_copy)
 	hostile_unmap(h, p, h->len);
 }
 
+static ssize_t do_call(const struct hostile *h, int fd, void *p, uint64_t count,
+		       uint64_t at)
+{
+	struct k2u_copy copy = { .offset = at,
+				 .size = count,
+				 .addr = (uintptr_t)p,
+				 .method = h->id };
+
+	return ioctl(fd, K2U_IOC_COPY, &copy);
+}
+
+HOSTILE(call)
+{
+	const size_t page = h->page, size = h->size;
+	char *all = hostile_anon(h, h->len, PROT_READ | PROT_WRITE);
+	char *two = hostile_anon(h, 2 * page, PROT_READ | PROT_WRITE);
+	char *ro = hostile_anon(h, page, PROT_READ);
+	const struct {
+		const char *op;
+		uint64_t at, count;
+		ssize_t got;
+	} cases[] = {
+		{ "first", 0, 8, 8 },
+		{ "count_0", 0, 0, 0 },
+		{ "odd", 3, 2 * page, 2 * page },
+		{ "last_byte", size - 1, 8, 1 },
+		{ "at_size", size, 8, 0 },
+		{ "at_size_plus_1", size + 1, 8, 0 },
+		{ "at_len", h->len, 8, 0 },
+		{ "at_4g", 1ULL << 32, 8, 0 },
+		{ "at_2e63", 1ULL << 63, 8, 0 },
+		{ "at_max", UINT64_MAX, 8, 0 },
+		{ "count_2g", 0, 1ULL << 31, size },
+		{ "count_4g", 0, 1ULL << 32, size },
+		{ "count_2e63", 1, 1ULL << 63, size - 1 },
+		{ "count_max", 8, UINT64_MAX, size - 8 },
+	};
+	const uint32_t others[] = { K2U_METHOD_fault, K2U_METHOD_read,
+				    K2U_METHOD_null },
+		       none[] = { ARRAY_SIZE(methods), 255, 1u << 31,
+				  UINT32_MAX };
+	struct k2u_copy copy = { .size = 8, .addr = (uintptr_t)all };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		ssize_t got =
+			do_call(h, h->fd, all, cases[i].count, cases[i].at);
+
+		expect(h, cases[i].op, result(got));
+		check(got == cases[i].got);
+		if (got >= 8 && cases[i].at % 8 == 0)
+			check(hostile_pattern(h, all, cases[i].at, 8));
+	}
+	expect(h, "writeonly_file", result(do_call(h, h->wo, all, 8, 0)));
+	expect(h, "null", result(do_call(h, h->fd, NULL, 8, 0)));
+	expect(h, "null_0", result(do_call(h, h->fd, NULL, 0, 0)));
+	expect(h, "null_past_end", result(do_call(h, h->fd, NULL, 8, size)));
+	expect(h, "kernel",
+	       result(do_call(h, h->fd, (void *)0xffffffff81000000ULL, 8, 0)));
+	expect(h, "noncanonical",
+	       result(do_call(h, h->fd, (void *)(1ULL << 56), 8, 0)));
+	expect(h, "wraps",
+	       result(do_call(h, h->fd, (void *)(UINTPTR_MAX - 7), size, 0)));
+	expect(h, "readonly_memory", result(do_call(h, h->fd, ro, 8, 0)));
+	hostile_unmap(h, two + page, page);
+	expect(h, "unmapped", result(do_call(h, h->fd, two + page, 8, 0)));
+	{
+		ssize_t got = do_call(h, h->fd, two, 2 * page, 0);
+
+		expect(h, "partly_unmapped", result(got));
+		check(got > 0 && got <= (ssize_t)page);
+		check(got < 0 || hostile_pattern(h, two, 0, (size_t)got));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		copy.method = others[i];
+		expect(h, "other_method",
+		       result(ioctl(h->fd, K2U_IOC_COPY, &copy)));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		copy.method = none[i];
+		expect(h, "no_method",
+		       result(ioctl(h->fd, K2U_IOC_COPY, &copy)));
+	}
+
+	/* Into the device's own mappings: PFNs cannot be pinned */
+	for (size_t m = 0; m < ARRAY_SIZE(methods); m++) {
+		const bool pfn = methods[m].id == K2U_METHOD_pfn;
+		char *p;
+		ssize_t got;
+
+		if (methods[m].id != K2U_METHOD_fault && !pfn)
+			continue;
+		need(!hostile_setup(h->fresh[pfn], h->backing, page));
+		p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 h->fresh[pfn], K2U_MMAP_OFFSET(methods[m].id));
+		need(p != MAP_FAILED);
+		got = do_call(h, h->fd, p, page, 0);
+		expect(h,
+		       !pfn		       ? "into_fault" :
+		       h->id == K2U_METHOD_pin ? "pin_pfn" :
+						 "into_pfn",
+		       result(got));
+		check(got < 0 || hostile_pattern(h, p, 0, page));
+		hostile_unmap(h, p, page);
+	}
+	hostile_unmap(h, ro, page);
+	hostile_unmap(h, two, page);
+	hostile_unmap(h, all, h->len);
+}
+
 HOSTILE(write)
 {
 	const size_t page = h->page, size = h->size;

@@ -25,6 +25,7 @@ static const struct command {
 	COMMAND(COUNTERS, k2u_counters, true),
 	COMMAND(INSPECT, k2u_inspect, true),
 	COMMAND(INFO, k2u_info, true),
+	COMMAND(COPY, k2u_copy, false),
 };
 
 HOSTILE(ioctl_unknown)
@@ -90,6 +91,9 @@ static void good(const struct hostile *h, const struct command *c, void *arg)
 		break;
 	case K2U_IOC_FILL:
 		((struct k2u_fill *)arg)->seed = SEED;
+		break;
+	case K2U_IOC_COPY:
+		((struct k2u_copy *)arg)->method = K2U_METHOD_ioctl;
 		break;
 	}
 }
@@ -179,8 +183,12 @@ HOSTILE(ioctl_reserved)
 				       .node = K2U_NODE_ANY,
 				       .flags = 1u << bit };
 
+		struct k2u_copy copy = { .method = K2U_METHOD_ioctl,
+					 .flags = 1u << bit };
+
 		expect(h, "flag",
 		       result(ioctl(h->fresh[0], K2U_IOC_SETUP, &s)));
+		expect(h, "flag", result(ioctl(h->fd, K2U_IOC_COPY, &copy)));
 	}
 	{
 		struct k2u_info info = { 0 };
