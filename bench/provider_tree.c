@@ -131,7 +131,6 @@ static const struct source_ops memfd_ops = {
 static int bpf_array_open(struct buffer *b)
 {
 	union bpf_attr attr;
-	int err;
 
 	memset(&attr, 0, sizeof(attr));
 	attr.map_type = BPF_MAP_TYPE_ARRAY;
@@ -140,26 +139,24 @@ static int bpf_array_open(struct buffer *b)
 	attr.max_entries = (b->size + 7) / 8;
 	attr.map_flags = BPF_F_MMAPABLE | (b->readonly ? BPF_F_RDONLY : 0);
 	b->fd = syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
-	if (b->fd < 0)
-		return -errno;
-	if (b->readonly)
-		return 0;
-	b->hold_len = b->size;
-	b->hold = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd,
-		       0);
-	if (b->hold != MAP_FAILED)
-		return 0;
-	err = -errno;
-	b->hold = NULL;
-	close(b->fd);
-	return err;
+	return b->fd < 0 ? -errno : 0;
 }
 
+/*
+ * By a mapping that is gone afterwards: pages that are mapped already are cheaper
+ * to map (__folio_add_rmap() of mm/rmap.c counts the first mapping alone), and
+ * k2u's are not.
+ */
 static int bpf_array_store(struct buffer *b, const void *from, size_t len,
 			   off_t off)
 {
-	memcpy(b->hold + off, from, len);
-	return 0;
+	char *p = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd,
+		       0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	memcpy(p + off, from, len);
+	return munmap(p, b->size) ? -errno : 0;
 }
 
 static const struct source_ops bpf_array_ops = {
