@@ -29,12 +29,13 @@ set ytics add ('never' never)
 set arrow 1 from graph 0, first never to graph 1, first never nohead dt (2, 4) lc rgb '#555555'
 
 # Methods side by side: the same k must not hide one behind the other
-apart(i) = 1 + 0.09 * (i - (words(titles) + 1) / 2.0)
+step = words(titles) > 6 ? 0.6 / words(titles) : 0.09
+apart(i) = 1 + step * (i - (words(titles) + 1) / 2.0)
 
 set multiplot
 do for [p = 0:1] {
-	set lmargin at screen p ? 0.46 : 0.09
-	set rmargin at screen p ? 0.785 : 0.415
+	set lmargin at screen p ? 0.44 : 0.085
+	set rmargin at screen p ? 0.745 : 0.39
 	set title head(p)
 	set ylabel p ? '' : 'uses of one mapping'
 	if (p) { unset key; unset label }

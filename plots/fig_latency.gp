@@ -9,7 +9,7 @@ baselines = '--provider='.provider.',tree --method=null,anon '
 timed = about('blocks', own.cells('read_svc,touch_svc,mmap_svc,munmap_svc')) ne '0'
 suffix = timed ? '_svc' : ''
 metrics = timed ? 'read touch mmap munmap' : 'read touch mmap load'
-what(metric) = metric eq 'read' ? 'one pread' : \
+what(metric) = metric eq 'read' ? 'one copy' : \
 	metric eq 'touch' ? 'first load from a page' : \
 	metric eq 'mmap' ? 'mmap of the buffer' : \
 	metric eq 'munmap' ? 'munmap, all pages touched' : 'one dependent load'

@@ -7,7 +7,7 @@
 # so no text is markup (noenhanced).
 
 # A chart that needs more room sets width and height first
-if (!exists('width')) { width = 900; height = 500 }
+if (!exists('width')) { width = 1000; height = 640 }
 
 env(name) = system('printf %s "$'.name.'"')
 provider = env('K2U_PROVIDER')
@@ -47,7 +47,8 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'read' ? 10 : method(t) eq 'fault' ? 20 : method(t) eq 'pfn' ? 30 : \
 	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : \
 	method(t) eq 'insert' ? 110 : method(t) eq 'fault_around' ? 120 : \
-	method(t) eq 'fault_pfn' ? 130 : method(t) eq 'populate' ? 140 : 70)
+	method(t) eq 'fault_pfn' ? 130 : method(t) eq 'populate' ? 140 : \
+	method(t) eq 'ioctl' ? 150 : method(t) eq 'pin' ? 160 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
@@ -70,6 +71,10 @@ set style line 130 lc rgb '#332288' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 131 lc rgb '#332288' lw 1.6 pt  8 ps 0.9 dt (6,4)
 set style line 140 lc rgb '#882255' lw 1.6 pt 13 ps 0.9 dt 1
 set style line 141 lc rgb '#882255' lw 1.6 pt 12 ps 1.0 dt (6,4)
+set style line 150 lc rgb '#8C510A' lw 1.6 pt  7 ps 0.7 dt 1
+set style line 151 lc rgb '#8C510A' lw 1.6 pt  6 ps 0.8 dt (6,4)
+set style line 160 lc rgb '#44AA99' lw 1.6 pt  5 ps 0.7 dt 1
+set style line 161 lc rgb '#44AA99' lw 1.6 pt  4 ps 0.8 dt (6,4)
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'
@@ -86,7 +91,7 @@ set style line 91 lc rgb '#555555' lw 1
 set grid back ls 90
 set border 3 ls 91
 set tics nomirror textcolor rgb '#222222'
-set key reverse Left samplen 3 spacing 1.25
+set key reverse Left samplen 3 spacing 1.1
 
 # Sizes as tick labels, and as text
 size_name(b) = b < 1024 ? sprintf('%d', b) : b < 2**20 ? sprintf('%dK', b / 1024) : \

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "k2u-stat.h"
+#include "k2u.h"
 
 const char *const key_name[KEYS] = {
 	"measure",    "provider", "method", "backing", "cache",
@@ -108,6 +109,25 @@ bool cell_is_rate(const char *const *key)
 	return !strcmp(key[UNIT], "GB/s") || !strcmp(key[UNIT], "B/insn");
 }
 
+bool is_copying(const char *method)
+{
+	static const struct {
+		const char *name;
+		unsigned int access;
+	} methods[] = {
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
+	{ #name, K2U_ACCESS_##access },
+#include "methods.def"
+#undef K2U_METHOD
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (!strcmp(method, methods[i].name))
+			return !(methods[i].access & K2U_ACCESS_MAP);
+	return false;
+}
+
 bool cell_is_emulated_copy(const char *const *key)
 {
 	static const char *const copying[] = { "read", "copy", "reuse",
@@ -115,7 +135,7 @@ bool cell_is_emulated_copy(const char *const *key)
 
 	if (strcmp(key[UNIT], "insn") && strcmp(key[UNIT], "B/insn"))
 		return false;
-	if (strcmp(key[METHOD], "read"))
+	if (!is_copying(key[METHOD]))
 		return false;
 	if (!strcmp(key[METRIC], "pass"))
 		return !strcmp(key[PHASE], "first-touch") ||

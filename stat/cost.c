@@ -221,7 +221,7 @@ static int configs_read(struct configs *configs, const struct cells *cells)
 
 static bool is_copy(const struct config *config)
 {
-	return !strcmp(key(config, METHOD), "read");
+	return is_copying(key(config, METHOD));
 }
 
 /* The phases that block i pays where copies have that destination */
@@ -246,7 +246,8 @@ static const struct config *find_copy(const struct configs *configs,
 	const struct config *c, *copy = NULL;
 
 	for (c = configs->config; c < configs->config + configs->n; c++)
-		if (is_copy(c) && !compare_fields(c, map) &&
+		if (!strcmp(key(c, METHOD), "read") &&
+		    !compare_fields(c, map) &&
 		    (!copy || !strcmp(key(c, BACKING), key(map, BACKING))))
 			copy = c;
 	return copy;

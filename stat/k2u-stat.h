@@ -303,6 +303,8 @@ int cell_replicates(const struct cell *cell, struct replicates *r);
 int compare_keys(const char *const *x, const char *const *y);
 int compare_blocks(const void *a, const void *b);
 bool is_baseline(const char *method);
+/* Whether its user gets the bytes by a system call that copies them */
+bool is_copying(const char *method);
 /* A comparison leaves out what is no measurement, and metrics of percentiles alone */
 bool cell_is_compared(const char *const *key);
 /* More of it is better */

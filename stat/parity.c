@@ -76,7 +76,7 @@ int write_parity(const struct cells *cells, const struct run *run)
 	      out.f);
 	for (c = cells->cell; c < cells->cell + cells->n; c++) {
 		if (!is_reuse(c) || is_baseline(c->key[METHOD]) ||
-		    !strcmp(c->key[METHOD], "read"))
+		    is_copying(c->key[METHOD]))
 			continue;
 		anon = find_anon(cells, c);
 		if (!anon)
