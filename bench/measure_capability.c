@@ -364,8 +364,7 @@ static void observe_source(struct run *r, const struct group *g,
 		const struct property *p = &properties[i];
 		struct cap c = { .run = r, .src = s, .out = out };
 
-		/* What is asked of a copy is asked of the file */
-		if (!(p->access & s->access) || s->access == K2U_ACCESS_CALL)
+		if (!(p->access & s->access))
 			continue;
 		c.buf = (struct buffer){
 			.src = s,
@@ -402,7 +401,9 @@ static int observe_all(struct run *r, const struct group *g)
 
 		if (!in_list(r->opt.methods, s->method) ||
 		    !in_list(r->opt.providers, s->provider) ||
-		    s->flags & SOURCE_NULL)
+		    s->flags & SOURCE_NULL ||
+		    /* What is asked of copies is asked of the file: of read */
+		    s->access == K2U_ACCESS_CALL)
 			continue;
 		snprintf(out->value, sizeof(out->value), "%s",
 			 source_available(s) ? "yes" : "unavailable");

@@ -123,6 +123,25 @@ expect "a second run agrees within 1 % in every latency median" "$(
 		END { if (!NR) print "no latency medians" }' | head -n 20
 )"
 
+# ratio MOST CELL OTHER: of their medians
+ratio() {
+	awk -F , -v most="$1" -v cell="$2" -v other="$3" '
+		$1 == cell { a = $2 }
+		$1 == other { b = $2 }
+		END {
+			if (!a || !b)
+				print "no median of " (a ? other : cell)
+			else if (a > most * b)
+				printf "%s: %s instructions, %s: %s: ratio %.4f, at most %s\n", cell, a, other, b, a / b, most
+		}' "$tmp/medians"
+}
+expect "a read of 64 bytes takes no more instructions than that of a memfd" \
+	"$(ratio 1 k2u/read/vmalloc/64/read tree/read/memfd/64/read)"
+expect "the first touch by fault_around takes no more than that of a memfd, which has fault-around" \
+	"$(ratio 1 k2u/fault_around/vmalloc/65536/touch tree/fault/memfd/65536/touch)"
+expect "vmalloc takes no more than a mapped BPF array, to 1 %" \
+	"$(ratio 1.01 k2u/vmalloc/vmalloc/65536/mmap tree/vmalloc/bpf-array/65536/mmap)"
+
 page=$(sed -n 's/.*"page_size": *\([0-9]*\).*/\1/p' "$tmp/run/env.json")
 pages=$((65536 / ${page:-1}))
 expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
