@@ -122,7 +122,7 @@ bool is_copying(const char *method)
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(methods); i++)
 		if (!strcmp(method, methods[i].name))
 			return !(methods[i].access & K2U_ACCESS_MAP);
 	return false;

@@ -68,7 +68,7 @@ expect "loading and unloading say only that the module is not of this kernel's t
 # measure KERNEL DIR
 measure() {
 	"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$2" --timeout=240 \
-		-- --quick --measures=faults,latency --sizes=64K --blocks=3 >"$tmp/vm" 2>&1
+		-- --quick --measures=faults,latency --sizes=64K --blocks=5 >"$tmp/vm" 2>&1
 }
 
 status=0
