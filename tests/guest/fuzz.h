@@ -28,7 +28,8 @@
 #define NSLOTS 8 /* descriptors */
 #define NFILES 64 /* open files alive, those that only a mapping keeps too */
 #define ARENA_PAGES 64 /* where all mappings are made */
-#define ARENA ((char *)0x200000000UL)
+/* No power of two: with these inspect is tried, and must find nothing there */
+#define ARENA ((char *)0x280000000UL)
 #define SHADOW_BYTES \
 	(1UL << 20) /* contents of larger buffers are not modelled */
 
