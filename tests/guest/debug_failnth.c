@@ -481,6 +481,7 @@ static const struct op ops[] = {
 	OP("setup", prepare_open, setup, check_setup, clean_close, BACKINGS,
 	   false, ENOMEM, EFAULT),
 	DEFAULT(read),
+	DEFAULT(copy),
 	DEFAULT(write),
 	DEFAULT(llseek),
 	DEFAULT(fill),

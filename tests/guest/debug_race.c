@@ -197,12 +197,6 @@ static void do_copy(struct thread *t)
 		.method = below(t, 2) ? K2U_METHOD_ioctl : K2U_METHOD_pin,
 	};
 
-	/* Now and then into a mapping */
-	if (!below(t, 4)) {
-		copy.addr = (uintptr_t)some_page(t);
-		allow(ioctl(some_fd(t), K2U_IOC_COPY, &copy), "copy");
-		return;
-	}
 	check_read(t, copy.offset, ioctl(some_fd(t), K2U_IOC_COPY, &copy));
 }
 

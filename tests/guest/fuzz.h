@@ -125,6 +125,7 @@ uint8_t *page_data(const struct page *p);
 enum touched touch_expected(const struct page *p, bool write);
 void break_cow(struct page *p);
 bool serves(uint32_t method, uint32_t backing);
+bool maps(uint32_t method);
 bool is_pfn(uint32_t method);
 bool is_mixed(uint32_t method);
 bool is_empty(uint32_t method);

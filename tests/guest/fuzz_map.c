@@ -116,7 +116,7 @@ static void mmap_refusals(struct expect *e, const struct file *f,
 	     method < bounds.methods && !is_empty(method) &&
 		     !serves(method, backing),
 	     EOPNOTSUPP);
-	must(e, method == K2U_METHOD_read, EOPNOTSUPP);
+	must(e, method < bounds.methods && !maps(method), EOPNOTSUPP);
 	must(e, prot & PROT_EXEC, EACCES);
 	must(e, is_pfn(method) && (flags & MAP_TYPE) == MAP_PRIVATE, EINVAL);
 	must(e, first >= have || pages > have - first, EINVAL);

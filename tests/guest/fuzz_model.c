@@ -246,6 +246,18 @@ bool serves(uint32_t method, uint32_t backing)
 	return method < ARRAY_SIZE(served) && (served[method] & backing);
 }
 
+bool maps(uint32_t method)
+{
+	static const uint32_t access[] = {
+#define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
+	[id] = K2U_ACCESS_##access,
+#include "methods.def"
+#undef K2U_METHOD
+	};
+
+	return method < ARRAY_SIZE(access) && (access[method] & K2U_ACCESS_MAP);
+}
+
 /* What the registries say of a method */
 static const enum {
 	PAGES,

@@ -28,7 +28,9 @@ static void check_copy(const struct row *row, int fd, size_t size)
 static void test_contents(void **state)
 {
 	const size_t page = page_size();
-	const size_t sizes[] = { 1, page - 1, page, 3 * page + 1001, 1 << 20 };
+	/* The last is more than one chunk of a copy */
+	const size_t sizes[] = { 1, page - 1, page, 3 * page + 1001,
+				 (1 << 20) + 1001 };
 	const struct row *row = *state;
 
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
