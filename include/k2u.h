@@ -3,8 +3,8 @@
  * k2u.h - the ABI of /dev/k2u, for both halves.
  *
  * An open file owns at most one buffer. K2U_IOC_SETUP creates it; without
- * that, the first read, write, mmap, fill, checksum or inspect creates a zeroed
- * one of the default size (module parameter default_bytes) and backing
+ * that, the first read, write, lseek, mmap, fill, checksum or copy creates a
+ * zeroed one of the default size (module parameter default_bytes) and backing
  * K2U_BACKING_VMALLOC. A buffer is never resized or replaced: it lives until
  * the last reference to the open file, mappings included, is gone.
  *
@@ -207,7 +207,8 @@ struct k2u_info {
  *	EINVAL		no such method
  *	EOPNOTSUPP	the method has no such copy
  *	EFAULT		nothing could be written to addr
- *	ENOMEM		no memory for the user's page
+ *	ENOMEM		no memory for the user's page, or the default buffer
+ *	EINTR		a signal came while the default buffer was being made
  */
 struct k2u_copy {
 	__u64 offset;		/* bytes */

@@ -12,7 +12,7 @@ rows = words(titles)
 
 set label 1 'Minor faults of a first pass over all pages: '.provider_name
 set label 3 'Medians of '.medians(about('blocks', own.cells)).'; counts are exact, so their intervals have no width unless drawn.'
-if (provider eq 'k2u') { set label 4 'The module counts what its own ->fault served: of a read it sees none, the faults are of the destination.' tc rgb '#333333' }
+if (provider eq 'k2u') { set label 4 'The module counts what its own ->fault served: of a copy it sees none, they are of the destination; of a pinned one perf has no event.' tc rgb '#333333' }
 
 # The largest size that most methods have
 pages(i) = about('titles', own.cells.'--size='.word(sizes, i).' ')

@@ -61,7 +61,7 @@ expected() {
 			text["FILE"] = "the file"
 			text["ALL"] = "every method"
 			text["MAP"] = "every mapping"
-			text["COPY"] = "every copy by read()"
+			text["COPY"] = "every copy by read() and write()"
 			text["CALL"] = "every copy by K2U_IOC_COPY"
 			for (i = 1; i <= n; i++) {
 				c = order[i]

@@ -21,7 +21,7 @@ cd -- "$top"
 
 KERNEL=6.1
 LIMIT_S=1500
-# One of each kind: emulated, all of them take half an hour; tests/guest.sh has the others
+# One of each kind: emulated, all of them take over twenty minutes; tests/guest.sh has the others
 METHODS='read fault pfn vmalloc'
 out=build/native
 
