@@ -5,7 +5,9 @@
 #	scripts/kernel.sh KERNEL	5.10, 6.1, 6.12 ... or newest; 6.12-arm64 for
 #				another architecture, 6.12-arm64-16k with its larger pages;
 #				6.12-debug with the sanitizers of tests/debug/config,
-#				6.12-debug-gcov with a module that counts its lines
+#				6.12-debug-gcov with a module that counts its lines;
+#				6.12-devmem and 5.10-devmem without STRICT_DEVMEM
+#				(tests/devmem/config)
 #	scripts/kernel.sh --sparse KERNEL	what sparse says of the module
 #	scripts/kernel.sh --system KERNEL [PACKAGE...]	a whole system to boot from a
 #				disk (release, vmlinuz, image); see image() for its jobs
@@ -20,12 +22,12 @@
 # than this system may have. Roots are kept in ${XDG_CACHE_HOME:-~/.cache}/k2u,
 # the module in build/kernel/KERNEL. For another architecture the root has its
 # cross-compiler and libraries, and the guest's programs are built there, too.
-# A debug kernel is built in its root, from the distribution's source; of that
+# A kernel of ours is built in its root, from the distribution's source; of that
 # only what builds modules is kept, and the key that signs them.
 # stdout: key=value lines (kernel, release, arch, vmlinuz, config,
 # config_sha256, compiler, ko, log; programs: the directory of the guest's
 # programs; of another architecture: libraries and tools, where its shared
-# libraries and Debian's programs for it are; of a debug kernel: build, the
+# libraries and Debian's programs for it are; of a kernel of ours: build, the
 # directory that modules are built against). Exit status 77: this kernel
 # cannot be had here, the reason is on stderr.
 set -eu
@@ -37,6 +39,7 @@ MIRROR=${K2U_MIRROR:-http://deb.debian.org/debian}
 MIRROR_SECURITY=${K2U_MIRROR_SECURITY:-http://security.debian.org/debian-security}
 KERNELS='5.10 6.1 6.12 6.16 6.17 6.18 6.19 7.0 7.1 7.2 7.3 newest'
 DEBUG_KERNELS='6.1 6.12'
+DEVMEM_KERNELS='5.10 6.12'
 FLAVOUR=cloud-amd64
 # "newest" is looked up again after so many days
 NEWEST_DAYS=7
@@ -58,11 +61,13 @@ suite_of() {
 }
 
 # set_arch KERNEL: sets arch (as Debian says) and, for a foreign one, flavour (of
-# the kernel's packages), triplet and kbuild_arch; debug where it is built here
+# the kernel's packages), triplet and kbuild_arch; own where it is built here, from
+# tests/<own>/config
 set_arch() {
-	triplet='' debug=no
+	triplet='' own=no
 	case $1 in
-	*-debug | *-debug-gcov) arch=amd64 debug=yes ;;
+	*-debug | *-debug-gcov) arch=amd64 own=debug ;;
+	*-devmem) arch=amd64 own=devmem ;;
 	*-arm64-16k) arch=arm64 flavour=arm64-16k ;;
 	*-arm64) arch=arm64 flavour=cloud-arm64 ;;
 	*-riscv64) arch=riscv64 flavour=riscv64 ;;
@@ -84,6 +89,9 @@ list() {
 	done
 	for known in $DEBUG_KERNELS; do
 		printf ' %s-debug %s-debug-gcov' "$known" "$known"
+	done
+	for known in $DEVMEM_KERNELS; do
+		printf ' %s-devmem' "$known"
 	done
 	echo
 }
@@ -130,8 +138,8 @@ other_headers() {
 # sum that is kept here.
 install_kernel() {
 	set_arch "$K2U_KERNEL"
-	if [ "$debug" = yes ]; then
-		install_debug "$1"
+	if [ "$own" != no ]; then
+		install_own "$1"
 		return
 	elif [ -n "$triplet" ]; then
 		install_foreign "$1"
@@ -268,15 +276,15 @@ install_foreign() {
 	return 1
 }
 
-# fragment KERNEL: what a debug kernel is configured with
+# fragment KERNEL: what a kernel of ours is configured with
 fragment() {
-	cat -- "$top/tests/debug/config" "$top/tests/debug/config-${1%%-*}"
+	cat -- "$top/tests/$own/config" "$top/tests/$own/config-${1%%-*}"
 }
 
-# install_debug ROOT: build the kernel from Debian's source. What is not in the
+# install_own ROOT: build the kernel from Debian's source. What is not in the
 # fragment is off where it can be (allnoconfig), and what is in it must come true:
 # kconfig drops an option silently whose dependencies are not met.
-install_debug() {
+install_own() {
 	version=${K2U_KERNEL%%-*}
 	mkdir "$1/k2u"
 	fragment "$K2U_KERNEL" >"$1/k2u/fragment"
@@ -351,10 +359,10 @@ provision() {
 }
 
 # ensure KERNEL PACKAGES: $cache has it, with these (in $cache/packages, with
-# the fragment of a debug kernel), when this returns
+# the fragment of a kernel of ours), when this returns
 ensure() {
 	key=$2 limit=900 what="fetching kernel $1 from Debian $(suite_of "$1") (once; about 400 MB in $K2U_CACHE)"
-	if [ "$debug" = yes ]; then
+	if [ "$own" != no ]; then
 		fragment "$1" >"$cache.fragment"
 		key="$2 $(sha256 "$cache.fragment")"
 		rm -- "$cache.fragment"
@@ -560,7 +568,7 @@ set_arch "$kernel"
 [ "$(uname -m)" = x86_64 ] || unavailable "kernel $kernel: guests need an x86-64 host, this one is $(uname -m)"
 
 cache=$K2U_CACHE/kernel/${kernel%-gcov}
-[ "$job" != system ] || [ "$triplet$debug" = no ] || unavailable "kernel $kernel: only of Debian's x86-64 kernels a system is made"
+[ "$job" != system ] || [ "$triplet$own" = no ] || unavailable "kernel $kernel: only of Debian's x86-64 kernels a system is made"
 [ "$job" != system ] || cache=$K2U_CACHE/kernel/system-$kernel
 mkdir -p -- "$K2U_CACHE/kernel" ||
 	die "cannot create the cache $K2U_CACHE: set XDG_CACHE_HOME to a directory that you can write"
@@ -577,7 +585,7 @@ if [ -n "$triplet" ]; then
 		packages=$packages,$package:$arch
 	done
 fi
-if [ "$debug" = yes ]; then
+if [ "$own" != no ]; then
 	packages=$packages,flex,bison,bc,libelf-dev,libssl-dev,openssl,xz-utils,linux-source-${kernel%%-*}
 fi
 for package; do
@@ -623,4 +631,4 @@ if [ -n "$triplet" ]; then
 else
 	echo "programs=$top/build"
 fi
-[ "$debug" = no ] || echo "build=$cache/rootfs/usr/src/linux"
+[ "$own" = no ] || echo "build=$cache/rootfs/usr/src/linux"
