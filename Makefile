@@ -53,7 +53,7 @@ PROGRAMS   := $(addprefix $(BUILD)/,k2u-bench k2u-get k2u-stat)
 STATS	   := $(addprefix $(BUILD)/tests/,simulate draw)
 
 .PHONY: all programs guest-programs tests unit-tests fuzzers fuzz-targets fuzz-user module install uninstall bench matrix compare report \
-	check check-debug check-mutants check-native check-stats clean clean-cache deps fuzz help
+	check check-debug check-devmem check-mutants check-native check-stats clean clean-cache deps fuzz help
 
 all: programs $(if $(wildcard $(KDIR)/Makefile),module,no-module)
 
@@ -132,8 +132,13 @@ $(BUILD)/tests/debug_fuzz: $(FUZZ)
 # The cases of tests/guest/hostile.def are one program
 $(BUILD)/tests/guest_hostile: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/guest/hostile_*.c))
 
+# What k2u-bench says of a refusal, in the guest that refuses; where /dev/kmem has a buffer
+devmem_GUEST := $(addprefix $(BUILD)/tests/,guest_contents guest_devmem)
+$(devmem_GUEST): $(addprefix $(BUILD)/bench/,config.o devmem.o sys.o)
+$(devmem_GUEST): guest_LIBS = -ljansson
+
 $(GUEST): $(BUILD)/tests/%: $(BUILD)/tests/guest/%.o
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(guest_LIBS)
 
 # The main job; QUICK OUT BOOTS METHODS MEASURES SIZES VENUE KERNEL SEED: see
 # README.md.
@@ -173,6 +178,10 @@ check-stats:
 check-debug:
 	@tests/check.sh "tests/debug.sh 6.12-debug-gcov" "tests/debug.sh 6.1-debug"
 
+# /dev/mem and /dev/kmem where they are allowed, and what forbids them elsewhere
+check-devmem:
+	@tests/check.sh tests/devmem.sh
+
 deps:
 	@scripts/deps.sh
 
@@ -202,6 +211,7 @@ help:
 	@echo 'make check-native  make bench inside a full Debian guest, with venue=native'
 	@echo 'make check-mutants mistakes that drivers make, planted in the module: the tests must find each'
 	@echo 'make check-debug   the module under kernels that look for its mistakes, and which of its lines ran'
+	@echo 'make check-devmem  /dev/mem and /dev/kmem: measured where a kernel allows them, and what forbids them elsewhere'
 	@echo 'make check-stats   the proof of the statistics, by simulation and by planted slowdowns'
 	@echo 'make fuzz          random operations on the device, in a guest: SEED=1 COUNT=100000 KERNEL=6.12'
 	@echo 'make deps          install what the above need (Debian)'

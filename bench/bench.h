@@ -58,6 +58,8 @@ struct buffer {
 	char *hold; /* the provider's own mapping of it */
 	size_t hold_len;
 	const char *contents; /* its bytes, for storing and comparing them */
+	uint64_t paddr,
+		vaddr; /* of its pages, where devmem.c was asked; or 0 */
 };
 
 /*
@@ -81,6 +83,8 @@ struct source_ops {
 	char *(*map)(const struct source *s, struct buffer *b, char *at);
 	ssize_t (*copy)(const struct source *s, struct buffer *b, void *to,
 			size_t len, off_t off);
+	/* Optional: the file that a mapping is of, and where; else b->fd, source.offset */
+	int (*where)(const struct source *s, struct buffer *b, off_t *offset);
 	/* Required with map(): faults that touching every page of a fresh mapping takes */
 	uint64_t (*expect)(const struct source *s, uint64_t size);
 	/* Optional: whether this size cannot be had, and why */
@@ -112,7 +116,7 @@ struct source {
 	int map_flags; /* of mmap(), besides */
 	const struct source_ops *ops;
 	char via[192]; /* the kernel code that it exercises */
-	char reason[192]; /* why it is not available; empty: it is */
+	char reason[256]; /* why it is not available; empty: it is */
 };
 
 struct sources {
@@ -121,7 +125,7 @@ struct sources {
 };
 
 struct source *source_add(struct sources *s, const struct source *row);
-int sources_probe(struct sources *s, const char *device);
+int sources_probe(struct sources *s, const char *device, const char *config);
 void sources_free(struct sources *s);
 const struct source *source_find(const struct sources *s, const char *name);
 json_t *sources_json(const struct sources *s);
@@ -136,11 +140,42 @@ int buffer_fill(struct buffer *b);
 void buffer_close(struct buffer *b);
 
 /* provider_k2u.c, provider_tree.c: add their rows */
-int provider_k2u(struct sources *s, const char *device);
+int provider_k2u(struct sources *s, const char *device, const char *config);
 int provider_tree(struct sources *s);
 void tree_spin(struct sources *s, const char *method, uint64_t turns);
 const char *k2u_module_version(void);
 uint64_t fault_windows(uint64_t addr, uint64_t size, uint64_t window);
+
+/* ---- devmem.c: a buffer through /dev/mem and /dev/kmem ---- */
+
+/* What decides whether that is allowed. An option is 'y', 'n', or 0: not known */
+struct devmem_facts {
+	bool kmem; /* it is about /dev/kmem */
+	bool opened; /* it was mmap() that failed */
+	int err; /* errno; 0: it is allowed */
+	bool ram; /* the range is System RAM */
+	bool x86;
+	unsigned int release; /* 6.12 is 6012 */
+	char devmem, devkmem, strict, io_strict, pat; /* CONFIG_* */
+	bool nopat; /* on the kernel's command line */
+	bool known; /* the kernel has the device, whether or not there is a node */
+	bool rawio; /* CAP_SYS_RAWIO is effective */
+	char lockdown[20]; /* of securityfs; empty: not known */
+	char said[96]; /* the kernel log, about it */
+};
+
+/* The rule that forbids it comes first: STRICT_DEVMEM, PAT, lockdown ... */
+void devmem_why(const struct devmem_facts *f, char *why, size_t len);
+/* Whether len bytes at paddr can be mapped for reading; else the facts of why not */
+bool devmem_try(uint64_t paddr, size_t len, bool ram, const char *config,
+		struct devmem_facts *f);
+bool kmem_try(const char *config, struct devmem_facts *f);
+int devmem_open(bool readonly);
+int kmem_open(void);
+/* Sets b->paddr; b->vaddr, too */
+int devmem_locate(struct buffer *b);
+int kmem_locate(struct buffer *b);
+int kmem_linear(uint64_t paddr, uint64_t *vaddr);
 
 /* ---- sys.c: what the system says ---- */
 

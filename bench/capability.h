@@ -13,7 +13,7 @@
 #include "bench.h"
 
 struct cap_result {
-	char value[96], detail[192];
+	char value[96], detail[256];
 };
 
 struct cap {

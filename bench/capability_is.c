@@ -17,9 +17,11 @@
 	(1ULL << 63) /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PFN ((1ULL << 55) - 1)
 
+/* Whether the module can look: not into a mapping of another file */
 static bool is_k2u(const struct cap *c)
 {
-	return !strcmp(c->src->provider, "k2u");
+	return !strcmp(c->src->provider, "k2u") &&
+	       !(c->src->access & K2U_ACCESS_MAP_OTHER);
 }
 
 static bool field(const struct cap *c, const char *key, char *text, size_t len)

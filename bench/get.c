@@ -61,7 +61,7 @@ int main(int argc, char **argv)
 			argv[2]);
 		return STATUS_USAGE;
 	}
-	if (sources_probe(&all, device ? device : K2U_DEVICE))
+	if (sources_probe(&all, device ? device : K2U_DEVICE, NULL))
 		return STATUS_NONE;
 	s = source_find(&all, argv[1]);
 	if (!s) {

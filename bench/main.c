@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/random.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -456,6 +457,20 @@ static int print_env(struct run *r)
 	return print_json(r->env.root);
 }
 
+/* The configuration of the running kernel, where distributions put it */
+static const char *kernel_config(const struct options *o)
+{
+	static char path[sizeof(struct utsname)];
+	struct utsname u;
+
+	if (o->config)
+		return o->config;
+	if (uname(&u))
+		return NULL;
+	snprintf(path, sizeof(path), "/boot/config-%s", u.release);
+	return access(path, R_OK) ? NULL : path;
+}
+
 /* name: the command. What env prints has the line of the run that it is about */
 static void defaults(struct options *o, const char *name, int argc, char **argv)
 {
@@ -514,7 +529,7 @@ int main(int argc, char **argv)
 	if (c.opt.icount)
 		fix_layout(argv);
 	r.opt = c.opt;
-	if (sources_probe(&r.src, r.opt.device)) {
+	if (sources_probe(&r.src, r.opt.device, kernel_config(&r.opt))) {
 		fprintf(stderr, "k2u-bench: out of memory\n");
 		return STATUS_NONE;
 	}

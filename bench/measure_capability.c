@@ -142,14 +142,21 @@ static char *map_anon(struct cap *c, char *at, int prot, int flags)
 
 static char *map_at(struct cap *c, char *at, int prot, int flags)
 {
+	off_t offset = c->src->offset;
+	int fd = c->buf.fd;
 	char *p;
 
 	if (!(flags & MAP_PRIVATE))
 		flags |= MAP_SHARED;
 	if (c->src->flags & SOURCE_FRESH)
 		return map_anon(c, at, prot, flags);
+	if (c->src->ops->where) {
+		fd = c->src->ops->where(c->src, &c->buf, &offset);
+		if (fd < 0)
+			return MAP_FAILED;
+	}
 	p = mmap(at ? at - c->src->head : NULL, cap_len(c), prot,
-		 flags | c->src->map_flags, c->buf.fd, c->src->offset);
+		 flags | c->src->map_flags, fd, offset);
 	return p == MAP_FAILED ? p : p + c->src->head;
 }
 
@@ -403,7 +410,8 @@ static int observe_all(struct run *r, const struct group *g)
 		    !in_list(r->opt.providers, s->provider) ||
 		    s->flags & SOURCE_NULL ||
 		    /* What is asked of copies is asked of the file: of read */
-		    s->access == K2U_ACCESS_CALL)
+		    (s->access != K2U_ACCESS_COPY &&
+		     !(s->access & K2U_ACCESS_MAP)))
 			continue;
 		snprintf(out->value, sizeof(out->value), "%s",
 			 source_available(s) ? "yes" : "unavailable");

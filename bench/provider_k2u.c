@@ -112,6 +112,48 @@ static char *k2u_map(const struct source *s, struct buffer *b, char *at)
 		    b->fd, s->offset);
 }
 
+static int mem_where(const struct source *s, struct buffer *b, off_t *offset)
+{
+	static int fd[2] = { -1, -1 };
+	int err = devmem_locate(b);
+
+	if (fd[b->readonly] < 0)
+		fd[b->readonly] = devmem_open(b->readonly);
+	if (err)
+		errno = -err;
+	*offset = (off_t)b->paddr;
+	return err ? -1 : fd[b->readonly];
+}
+
+/* What is timed is the mmap(): the first one, which looks the address up, is not */
+static char *mem_map(const struct source *s, struct buffer *b, char *at)
+{
+	off_t offset;
+	int fd = mem_where(s, b, &offset);
+
+	if (fd < 0)
+		return MAP_FAILED;
+	return mmap(at, b->size, PROT_READ,
+		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), fd, offset);
+}
+
+/* lseek() and read(): pread() takes no negative position (ksys_pread64(), fs/read_write.c) */
+static ssize_t kmem_copy(const struct source *s, struct buffer *b, void *to,
+			 size_t len, off_t off)
+{
+	static int fd = -1;
+	int err = b->vaddr ? 0 : kmem_locate(b);
+
+	if (fd < 0)
+		fd = kmem_open();
+	if (err)
+		errno = -err;
+	if (err || fd < 0)
+		return -1;
+	lseek(fd, (off_t)(b->vaddr + off), SEEK_SET);
+	return read(fd, to, len);
+}
+
 static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
 			size_t len, off_t off)
 {
@@ -173,8 +215,21 @@ static const struct source_ops k2u_ops = {
 	.refuse = k2u_refuse,
 };
 
-/* The same but for the copy: no branch where that is timed */
-static struct source_ops k2u_call_ops;
+/* The same but for the copy or the mapping: no branch where that is timed */
+static struct source_ops k2u_call_ops, mem_ops, kmem_ops;
+
+static const struct source_ops *ops_of(unsigned int m)
+{
+	switch (methods[m].id) {
+	case K2U_METHOD_devmem:
+		return &mem_ops;
+	case K2U_METHOD_kmem:
+		return &kmem_ops;
+	default:
+		return methods[m].access == K2U_ACCESS_CALL ? &k2u_call_ops :
+							      &k2u_ops;
+	}
+}
 
 /* Whether the module is there and speaks this ABI; else why not, and the mend */
 static void k2u_probe(char *reason, size_t len)
@@ -215,13 +270,16 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 				     MAP_POPULATE :
 				     0,
 		.store_id = backing,
-		.ops = methods[m].access == K2U_ACCESS_CALL ? &k2u_call_ops :
-							      &k2u_ops,
+		.ops = ops_of(m),
 		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL :
 			 methods[m].id == K2U_METHOD_pin  ? SOURCE_PINS :
 							    0,
 	};
 
+	if (row.access & K2U_ACCESS_MAP_OTHER)
+		row.access |= K2U_ACCESS_MAP;
+	if (row.access & K2U_ACCESS_COPY_OTHER)
+		row.access |= K2U_ACCESS_COPY;
 	snprintf(row.via, sizeof(row.via), "%s", methods[m].title);
 	if (!(methods[m].backings & backing))
 		snprintf(row.reason, sizeof(row.reason), "%s",
@@ -234,24 +292,72 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 	return source_add(s, &row) ? 0 : -ENOMEM;
 }
 
-int provider_k2u(struct sources *s, const char *path)
+/*
+ * Why /dev/mem, and /dev/kmem, are not for us: asked of a page of the module's or,
+ * if that is not there, of the device alone
+ */
+static void mem_probe(const char *config, const char *absent, char *mem,
+		      char *kmem, size_t len)
 {
-	char absent[160] = "";
+	const struct source src = { .store_id = K2U_BACKING_CONTIG,
+				    .ops = &k2u_ops };
+	struct buffer b = { .src = &src,
+			    .size = page_bytes(),
+			    .node = K2U_NODE_ANY };
+	struct devmem_facts f;
+	int err = absent[0] ? -ENODEV : buffer_open(&b);
+
+	snprintf(mem, len, "%s", err ? absent : "");
+	snprintf(kmem, len, "%s", mem);
+	if (!kmem_try(config, &f))
+		devmem_why(&f, kmem, len);
+	if (err) {
+		if (!devmem_try(0, page_bytes(), false, config, &f) &&
+		    !f.opened)
+			devmem_why(&f, mem, len);
+		return;
+	}
+	err = devmem_locate(&b);
+	if (err)
+		snprintf(mem, len,
+			 "its physical address: %s (K2U_IOC_INSPECT as root)",
+			 strerror(-err));
+	else if (!devmem_try(b.paddr, b.size, true, config, &f))
+		devmem_why(&f, mem, len);
+	err = kmem[0] ? 0 : kmem_locate(&b);
+	if (err)
+		snprintf(kmem, len, "its linear address: /proc/kcore: %s",
+			 strerror(-err));
+	buffer_close(&b);
+}
+
+int provider_k2u(struct sources *s, const char *path, const char *config)
+{
+	char absent[160] = "", mem[256], kmem[256];
+	const char *why;
 	unsigned int m, i;
 	int err = 0;
 
 	device = path;
 	k2u_call_ops = k2u_ops;
 	k2u_call_ops.copy = k2u_call;
+	mem_ops = k2u_ops;
+	mem_ops.map = mem_map;
+	mem_ops.where = mem_where;
+	kmem_ops = k2u_ops;
+	kmem_ops.copy = kmem_copy;
 	k2u_probe(absent, sizeof(absent));
+	mem_probe(config, absent, mem, kmem, sizeof(mem));
 	for (m = 0; m < ARRAY_SIZE(methods) && !err; m++) {
 		if (methods[m].id == K2U_METHOD_null) {
 			err = add(s, m, K2U_BACKING_VMALLOC, "none", absent);
 			continue;
 		}
+		why = methods[m].id == K2U_METHOD_devmem ? mem :
+		      methods[m].id == K2U_METHOD_kmem	 ? kmem :
+							   absent;
 		for (i = 0; i < ARRAY_SIZE(backings) && !err; i++)
-			err = add(s, m, backings[i].bit, backings[i].name,
-				  absent);
+			err = add(s, m, backings[i].bit, backings[i].name, why);
 	}
 	return err;
 }

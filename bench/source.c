@@ -16,9 +16,9 @@ struct source *source_add(struct sources *s, const struct source *row)
 	return &v[s->nr++];
 }
 
-int sources_probe(struct sources *s, const char *device)
+int sources_probe(struct sources *s, const char *device, const char *config)
 {
-	int err = provider_k2u(s, device);
+	int err = provider_k2u(s, device, config);
 
 	return err ? err : provider_tree(s);
 }
@@ -108,6 +108,7 @@ int buffer_open(struct buffer *b)
 	int err;
 
 	b->fd = -1;
+	b->paddr = b->vaddr = 0;
 	if (!ops->open)
 		return 0;
 	err = ops->open(b);

@@ -55,6 +55,8 @@ enum k2u_method_id {
 #define K2U_ACCESS_MAP		(1u << 1)	/* loads from a mapping */
 #define K2U_ACCESS_BOTH		(K2U_ACCESS_COPY | K2U_ACCESS_MAP)
 #define K2U_ACCESS_CALL		(K2U_ACCESS_COPY | 1u << 2)	/* ... which is K2U_IOC_COPY */
+#define K2U_ACCESS_COPY_OTHER	(1u << 16)	/* a copy from another file than the device */
+#define K2U_ACCESS_MAP_OTHER	(1u << 17)	/* loads from a mapping of another file */
 
 /* How the pages of a buffer were obtained (bits; a buffer has exactly one) */
 #define K2U_BACKING_VMALLOC	(1u << 0)	/* order-0 pages in a VM_USERMAP vmalloc area */

@@ -48,7 +48,8 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'vmalloc' ? 40 : method(t) eq 'anon' ? 50 : method(t) eq 'null' ? 60 : \
 	method(t) eq 'insert' ? 110 : method(t) eq 'fault_around' ? 120 : \
 	method(t) eq 'fault_pfn' ? 130 : method(t) eq 'populate' ? 140 : \
-	method(t) eq 'ioctl' ? 150 : method(t) eq 'pin' ? 160 : 70)
+	method(t) eq 'ioctl' ? 150 : method(t) eq 'pin' ? 160 : \
+	method(t) eq 'devmem' ? 170 : method(t) eq 'kmem' ? 180 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
@@ -75,6 +76,10 @@ set style line 150 lc rgb '#8C510A' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 151 lc rgb '#8C510A' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 160 lc rgb '#44AA99' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 161 lc rgb '#44AA99' lw 1.6 pt  4 ps 0.8 dt (6,4)
+set style line 170 lc rgb '#AA4499' lw 1.6 pt  9 ps 0.8 dt 1
+set style line 171 lc rgb '#AA4499' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 180 lc rgb '#661100' lw 1.6 pt 13 ps 0.9 dt 1
+set style line 181 lc rgb '#661100' lw 1.6 pt 12 ps 1.0 dt (6,4)
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

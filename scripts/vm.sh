@@ -145,10 +145,10 @@ initramfs() {
 	: >"$tmp/rootfs/job/args"
 	[ $# -eq 0 ] || printf '%s\n' "$@" >"$tmp/rootfs/job/args"
 	printf '%s\n' "$insmod" >"$tmp/rootfs/job/insmod"
+	cp -- "$(field config "$tmp/kernel")" "$tmp/rootfs/job/config"
 	case $name in
 	bench)
 		add "$programs/k2u-bench" bin/k2u-bench
-		cp -- "$(field config "$tmp/kernel")" "$tmp/rootfs/job/config"
 		if [ "$hyperfine" != no ]; then
 			add "$programs/k2u-get" bin/k2u-get
 			add "$(tool hyperfine)" bin/hyperfine

@@ -154,6 +154,11 @@ expect "fault_around takes 1, a window" "$(faults fault_around 1)"
 expect "fault_pfn takes $pages" "$(faults fault_pfn "$pages")"
 expect "populate takes none" "$(faults populate 0)"
 
+# The rule that forbids /dev/mem is named; Debian's kernels have STRICT_DEVMEM
+reason=$(sed -n 's/.*"method": *"devmem", *"backing": *"contig"[^}]*"reason": *"\([^"]*\)".*/\1/p' "$tmp/run/env.json")
+expect "/dev/mem is refused, and STRICT_DEVMEM is named as the reason" "$(
+	case $reason in STRICT_DEVMEM:*CONFIG_STRICT_DEVMEM=y*) ;; *) echo "reason: $reason" ;; esac)"
+
 # ---- what each mapping is, and what can be done with it ----
 
 status=0

@@ -74,6 +74,14 @@ static inline size_t page_size(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Ends the test, which this kernel cannot have: a line that tests/tap.sh reads */
+#define unavailable(...)                               \
+	do {                                           \
+		printf("# unavailable: " __VA_ARGS__); \
+		putchar('\n');                         \
+		skip();                                \
+	} while (0)
+
 static inline int open_k2u(int flags)
 {
 	int fd = open(K2U_DEVICE, flags | O_CLOEXEC);
@@ -155,6 +163,39 @@ static inline ssize_t copy_out(const struct row *row, int fd, void *p,
 	if (row->access == K2U_ACCESS_CALL)
 		return ioctl(fd, K2U_IOC_COPY, &copy);
 	return pread(fd, p, size, (off_t)offset);
+}
+
+/* The physical address of a buffer's first page, contiguous with the others */
+static inline uint64_t buffer_paddr(int fd)
+{
+	struct k2u_inspect in = { .size = page_size() };
+	void *p = map_buffer(fd, K2U_METHOD_pfn, page_size(), PROT_READ);
+
+	in.addr = (uintptr_t)p;
+	assert_int_equal(ioctl(fd, K2U_IOC_INSPECT, &in), 0);
+	assert_int_not_equal(in.first_pfn, 0);
+	munmap(p, page_size());
+	return in.first_pfn * page_size();
+}
+
+/* A mapping of the buffer by a method that needs another file; NULL: the kernel refuses it */
+static inline void *map_other(int fd, uint32_t id, size_t size, int prot)
+{
+	void *p = MAP_FAILED;
+	int other = -1, err;
+
+	if (id == K2U_METHOD_devmem) {
+		const off_t at = (off_t)buffer_paddr(fd);
+
+		other = open("/dev/mem", O_RDWR | O_CLOEXEC);
+		if (other >= 0)
+			p = mmap(NULL, size, prot, MAP_SHARED, other, at);
+	}
+	err = errno;
+	if (other >= 0)
+		close(other);
+	errno = err;
+	return p == MAP_FAILED ? NULL : p;
 }
 
 static inline struct k2u_counters counters(int fd)

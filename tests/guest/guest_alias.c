@@ -48,7 +48,7 @@ static void test_alias(void **state)
 	const size_t page = page_size(), size = NPAGES * page;
 	int fd = open_buffer(backing, size);
 	uint64_t *view[MAX_VIEWS], word, hash;
-	size_t views = 0, i, v, w;
+	size_t views = 0, inspected, i, v, w;
 
 	for (i = 0; i < ARRAY_SIZE(methods); i++) {
 		if (methods[i].id == K2U_METHOD_null ||
@@ -59,9 +59,19 @@ static void test_alias(void **state)
 					   PROT_READ | PROT_WRITE);
 	}
 	assert_true(views >= 2);
+	/* The module does not see mappings of another file */
+	inspected = views;
+	for (i = 0; i < ARRAY_SIZE(methods); i++) {
+		if (!(methods[i].access & K2U_ACCESS_MAP_OTHER) ||
+		    !(methods[i].backings & backing))
+			continue;
+		view[views] = map_other(fd, methods[i].id, size,
+					PROT_READ | PROT_WRITE);
+		views += !!view[views];
+	}
 
 	for (i = 0; i < size / 8; i += page / 8) {
-		for (v = 0; v < views; v++) {
+		for (v = 0; v < inspected; v++) {
 			(void)*(volatile uint64_t *)&view[v][i];
 			assert_int_equal(inspect_pfn(fd, &view[v][i]),
 					 inspect_pfn(fd, &view[0][i]));

@@ -2,6 +2,8 @@
 /* Every byte of a buffer, through every method, is the kernel's. */
 #include "guest.h"
 
+int kmem_linear(uint64_t paddr, uint64_t *vaddr); /* bench/devmem.c */
+
 static void check_copy(const struct row *row, int fd, size_t size)
 {
 	const size_t page = page_size();
@@ -25,6 +27,47 @@ static void check_copy(const struct row *row, int fd, size_t size)
 	free(buf);
 }
 
+/* By a method that needs another file: as pread(), or -1 where the kernel refuses it */
+static ssize_t copy_other(const struct row *row, int fd, void *p, size_t size,
+			  uint64_t offset)
+{
+	uint64_t vaddr = 0;
+	ssize_t got = -1;
+	int other;
+
+	if (row->id != K2U_METHOD_kmem)
+		fail_msg("no way to copy by method %s", row->method);
+	other = open("/dev/kmem", O_RDONLY | O_CLOEXEC);
+	if (other < 0)
+		return -1;
+	assert_int_equal(kmem_linear(buffer_paddr(fd), &vaddr), 0);
+	lseek(other, (off_t)(vaddr + offset), SEEK_SET);
+	got = read(other, p, size);
+	close(other);
+	return got;
+}
+
+static void check_copy_other(const struct row *row, int fd, size_t size,
+			     uint64_t hash)
+{
+	char *p = malloc(size);
+	ssize_t got = copy_other(row, fd, p, size, 0);
+
+	if (got < 0) {
+		close(fd);
+		free(p);
+		unavailable("method %s: %s", row->method, strerror(errno));
+	}
+	assert_int_equal(got, size);
+	assert_int_equal(user_hash(p, size), hash);
+	if (size > 57) {
+		assert_int_equal(copy_other(row, fd, p, size - 57, 57),
+				 size - 57);
+		assert_pattern(p, 57, size - 57);
+	}
+	free(p);
+}
+
 static void test_contents(void **state)
 {
 	const size_t page = page_size();
@@ -38,12 +81,23 @@ static void test_contents(void **state)
 		int fd = open_buffer(row->backing, size);
 		uint64_t hash = kernel_hash(fd, size);
 
-		if (row->access & K2U_ACCESS_MAP) {
-			void *p = map_buffer(fd, row->id, size, PROT_READ);
+		if (row->access & (K2U_ACCESS_MAP | K2U_ACCESS_MAP_OTHER)) {
+			void *p = row->access & K2U_ACCESS_MAP_OTHER ?
+					  map_other(fd, row->id, size,
+						    PROT_READ) :
+					  map_buffer(fd, row->id, size,
+						     PROT_READ);
 
+			if (!p) {
+				close(fd);
+				unavailable("method %s: %s", row->method,
+					    strerror(errno));
+			}
 			assert_pattern(p, 0, size);
 			assert_int_equal(user_hash(p, size), hash);
 			munmap(p, size);
+		} else if (row->access & K2U_ACCESS_COPY_OTHER) {
+			check_copy_other(row, fd, size, hash);
 		} else {
 			char *p = malloc(size);
 

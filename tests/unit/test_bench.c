@@ -495,6 +495,155 @@ static void test_config_refused(void **state)
 	assert_non_null(strstr(why, "Is a directory"));
 }
 
+/* ---- why /dev/mem says no ---- */
+
+/* A stock kernel, asked by root for RAM: what differs is said in each case */
+#define STOCK                                                        \
+	.ram = true, .x86 = true, .release = 6012, .devmem = 'y',    \
+	.devkmem = 'n', .strict = 'y', .io_strict = 'y', .pat = 'y', \
+	.known = true, .rawio = true, .lockdown = "none"
+#define MMAP .opened = true, STOCK
+
+static void test_devmem_why(void **state)
+{
+	/* The later of two initialisers counts, as the kernel's own tables have it */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+	static const struct {
+		struct devmem_facts f;
+		const char *cause, *also;
+	} cases[] = {
+		{ { MMAP, .err = 0 }, "", "" },
+		/* At mmap() */
+		{ { MMAP, .err = EPERM }, "STRICT_DEVMEM: ", "=y" },
+		{ { MMAP, .err = EPERM, .strict = 0 },
+		  "STRICT_DEVMEM: ",
+		  "not known" },
+		{ { MMAP, .err = EPERM, .nopat = true },
+		  "STRICT_DEVMEM: ",
+		  "EPERM" },
+		{ { MMAP, .err = EPERM, .x86 = false },
+		  "STRICT_DEVMEM: ",
+		  "EPERM" },
+		{ { MMAP, .err = EPERM, .strict = 'n' },
+		  "mmap: EPERM",
+		  "a security module" },
+		{ { MMAP, .err = EPERM, .ram = false },
+		  "IO_STRICT_DEVMEM: ",
+		  "iomem=relaxed" },
+		{ { MMAP, .err = EPERM, .ram = false, .io_strict = 0 },
+		  "IO_STRICT_DEVMEM: ",
+		  "not known" },
+		{ { MMAP, .err = EPERM, .ram = false, .io_strict = 'n' },
+		  "STRICT_DEVMEM: ",
+		  "exclusive" },
+		{ { MMAP, .err = EINVAL, .strict = 'n' },
+		  "PAT: mmap of System RAM: EINVAL",
+		  "boot with nopat" },
+		{ { MMAP, .err = EINVAL, .strict = 0, .pat = 0 },
+		  "PAT: ",
+		  "not known" },
+		{ { MMAP, .err = EINVAL, .strict = 'n', .release = 6015 },
+		  "PAT: ",
+		  "" },
+		{ { MMAP, .err = EINVAL, .strict = 'n', .release = 6016 },
+		  "mmap: EINVAL",
+		  "no whole page" },
+		{ { MMAP, .err = EINVAL, .strict = 'n', .nopat = true },
+		  "mmap: EINVAL",
+		  "no whole page" },
+		{ { MMAP, .err = EINVAL, .strict = 'n', .x86 = false },
+		  "mmap: EINVAL",
+		  "no whole page" },
+		{ { MMAP, .err = EINVAL, .strict = 'n', .pat = 'n' },
+		  "mmap: EINVAL",
+		  "no whole page" },
+		{ { MMAP, .err = EINVAL, .strict = 'n', .ram = false },
+		  "mmap: EINVAL",
+		  "no whole page" },
+		{ { MMAP, .err = EINVAL }, "mmap: EINVAL", "no whole page" },
+		{ { MMAP, .err = EAGAIN },
+		  "PAT: mmap: EAGAIN",
+		  "memory types conflict" },
+		{ { MMAP, .err = EAGAIN,
+		    .said = "x86/PAT: a:1 map pfn expected" },
+		  "PAT: ",
+		  "x86/PAT: a:1 map pfn expected" },
+		{ { MMAP, .err = EAGAIN, .nopat = true },
+		  "mmap: EAGAIN",
+		  "page tables" },
+		{ { MMAP, .err = ENOMEM }, "mmap: ENOMEM", "" },
+		/* At open() */
+		{ { STOCK, .err = EPERM, .rawio = false },
+		  "CAP_SYS_RAWIO: ",
+		  "CapEff" },
+		{ { STOCK, .err = EPERM, .rawio = false,
+		    .lockdown = "integrity" },
+		  "CAP_SYS_RAWIO: ",
+		  "" },
+		{ { STOCK, .err = EPERM, .lockdown = "integrity" },
+		  "lockdown: open: EPERM",
+		  "is integrity" },
+		{ { STOCK, .err = EPERM, .lockdown = "confidentiality",
+		    .said = "Lockdown: a: /dev/mem,kmem,port is restricted" },
+		  "lockdown: ",
+		  "the kernel log says so" },
+		{ { STOCK, .err = EPERM, .lockdown = "",
+		    .said = "Lockdown: a: /dev/mem,kmem,port is restricted" },
+		  "lockdown: ",
+		  "is restricted" },
+		{ { STOCK, .err = EPERM }, "open: EPERM", "a device cgroup" },
+		{ { STOCK, .err = EPERM, .lockdown = "" },
+		  "open: EPERM",
+		  "not known" },
+		{ { STOCK, .err = EACCES }, "permissions: ", "run as root" },
+		{ { STOCK, .err = ENOENT },
+		  "missing device: open: ENOENT",
+		  "mknod /dev/mem c 1 1" },
+		{ { STOCK, .err = ENXIO, .devmem = 'n', .known = false },
+		  "missing device: open: ENXIO",
+		  "without CONFIG_DEVMEM" },
+		{ { STOCK, .err = ENOENT, .devmem = 0, .known = false },
+		  "missing device: ",
+		  "probably not set" },
+		{ { STOCK, .err = ENOENT, .known = false },
+		  "missing device: ",
+		  "CONFIG_DEVMEM=y: mknod" },
+		{ { STOCK, .err = EMFILE }, "open: EMFILE", "" },
+		/* /dev/kmem */
+		{ { STOCK, .kmem = true, .err = ENOENT },
+		  "missing device: /dev/kmem",
+		  "removed in Linux 5.13" },
+		{ { STOCK, .kmem = true, .err = ENOENT, .release = 5010 },
+		  "missing device: /dev/kmem",
+		  "without CONFIG_DEVKMEM" },
+		{ { STOCK, .kmem = true, .err = ENOENT, .release = 5010,
+		    .devkmem = 0 },
+		  "missing device: /dev/kmem",
+		  "probably" },
+		{ { STOCK, .kmem = true, .err = EPERM, .release = 5010,
+		    .rawio = false },
+		  "CAP_SYS_RAWIO: ",
+		  "" },
+	};
+#pragma GCC diagnostic pop
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		char why[256] = "x";
+
+		devmem_why(&cases[i].f, why, sizeof(why));
+		if (strncmp(why, cases[i].cause, strlen(cases[i].cause)) ||
+		    !strstr(why, cases[i].also) ||
+		    !cases[i].cause[0] != !why[0])
+			fail_msg("case %u: \"%s\", expected \"%s\" with \"%s\"",
+				 i, why, cases[i].cause, cases[i].also);
+		/* All of it has room in struct source */
+		assert_true(strlen(why) <
+			    sizeof(((struct source *)0)->reason) - 1);
+	}
+}
+
 /* ---- sources ---- */
 
 /* The method's hooks take longer and do the same; the others are as they were */
@@ -507,8 +656,8 @@ static void test_tree_spin(void **state)
 	uint64_t start;
 	unsigned int i;
 
-	assert_int_equal(sources_probe(&plain, "/nonexistent/k2u"), 0);
-	assert_int_equal(sources_probe(&s, "/nonexistent/k2u"), 0);
+	assert_int_equal(sources_probe(&plain, "/nonexistent/k2u", NULL), 0);
+	assert_int_equal(sources_probe(&s, "/nonexistent/k2u", NULL), 0);
 	tree_spin(&s, "read", MAX_SPIN);
 	for (i = 0; i < s.nr; i++)
 		assert_true((s.v[i].ops != plain.v[i].ops) ==
@@ -534,7 +683,7 @@ static void test_source_table(void **state)
 	const struct source *v;
 	json_t *rows;
 
-	assert_int_equal(sources_probe(&s, "/nonexistent/k2u"), 0);
+	assert_int_equal(sources_probe(&s, "/nonexistent/k2u", NULL), 0);
 	v = source_find(&s, "k2u/pfn/contig");
 	assert_non_null(v);
 	assert_false(source_available(v));
@@ -564,7 +713,7 @@ static void test_uses(void **state)
 
 	assert_non_null(image);
 	pattern_fill(image, 7, size);
-	assert_int_equal(sources_probe(&s, "/nonexistent/k2u"), 0);
+	assert_int_equal(sources_probe(&s, "/nonexistent/k2u", NULL), 0);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		const struct source *v = source_find(&s, names[i]);
 		struct buffer b = {
@@ -795,6 +944,7 @@ int main(void)
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_config_refused),
 		cmocka_unit_test(test_source_table),
+		cmocka_unit_test(test_devmem_why),
 		cmocka_unit_test(test_tree_spin),
 		cmocka_unit_test(test_uses),
 		cmocka_unit_test(test_emit_dir),
