@@ -278,7 +278,8 @@ install_foreign() {
 
 # fragment KERNEL: what a kernel of ours is configured with
 fragment() {
-	cat -- "$top/tests/$own/config" "$top/tests/$own/config-${1%%-*}"
+	cat -- "$top/tests/$own/config"
+	[ ! -e "$top/tests/$own/config-${1%%-*}" ] || cat -- "$top/tests/$own/config-${1%%-*}"
 }
 
 # install_own ROOT: build the kernel from Debian's source. What is not in the

@@ -304,7 +304,9 @@ static void test_wrong_addresses(void **state)
 		assert_int_equal(read_pages(fd, page, page), 0);
 	/* mmap_mem() of every release */
 	assert_int_equal(read_pages(fd, 1, page), EINVAL);
-	assert_int_equal(read_pages(fd, -page, page), EINVAL);
+	/* arm64 adds the length before it looks (valid_mmap_phys_addr_range()) */
+	if (is_x86())
+		assert_int_equal(read_pages(fd, -page, page), EINVAL);
 	assert_int_equal(read_pages(fd, 0, 0), EINVAL);
 
 	/* The pages of a buffer that is gone, and of one that goes while it is mapped */
