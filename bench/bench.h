@@ -47,6 +47,7 @@ enum {
 /* ---- source.c: sources and their buffers ---- */
 
 struct source;
+struct use;
 
 struct buffer {
 	const struct source *src; /* of the sources that share it, the first */
@@ -79,10 +80,13 @@ struct source_ops {
 	int (*hash)(struct buffer *b, uint64_t *hash);
 	int (*faults)(struct buffer *b, uint64_t *count);
 
-	/* Ways to the bytes, by access: map() at a place or anywhere (NULL), PROT_READ; pread() */
+	/* Ways to the bytes, by access: map() at a place or anywhere (NULL), PROT_READ; */
 	char *(*map)(const struct source *s, struct buffer *b, char *at);
-	ssize_t (*copy)(const struct source *s, struct buffer *b, void *to,
-			size_t len, off_t off);
+	/* len bytes from off on to u->addr, as pread() does; */
+	ssize_t (*copy)(struct use *u, size_t len, off_t off);
+	/* Optional: what copies to u->addr need ahead of the first; its opposite */
+	int (*arm)(struct use *u);
+	void (*disarm)(struct use *u);
 	/* Optional: the file that a mapping is of, and where; else b->fd, source.offset */
 	int (*where)(const struct source *s, struct buffer *b, off_t *offset);
 	/* Required with map(): faults that touching every page of a fresh mapping takes */
@@ -95,14 +99,17 @@ struct source_ops {
 /*
  * NULL	hands over no bytes: the floor
  * FRESH	a mapping begins empty: its user writes it
- * HUGE	wants transparent huge pages, which are off for all others
+ * HUGE	wants transparent huge pages, which are off for all others: its
+ *	mapping, or the destination of its copies
  * PINS	faults of its destination are no event of perf (they have no
  *	registers: mm_account_fault(), mm/memory.c)
+ * ARMS	its destination is there, pinned, once it is armed: no faults later
  */
 #define SOURCE_NULL (1u << 0)
 #define SOURCE_FRESH (1u << 1)
 #define SOURCE_HUGE (1u << 2)
 #define SOURCE_PINS (1u << 3)
+#define SOURCE_ARMS (1u << 4)
 
 struct source {
 	const char *provider, *method, *backing;
@@ -185,6 +192,8 @@ bool read_text(const char *path, char *buf, size_t len);
 bool read_field(const char *path, const char *key, char *value, size_t len);
 bool smaps_field(const void *addr, const char *key, char *value, size_t len);
 void thp_allow(bool allow);
+bool thp_absent(char *why, size_t len);
+size_t pmd_round_up(size_t len);
 
 /* ---- arena.c: where mappings under test go ---- */
 
@@ -208,6 +217,7 @@ struct use {
 	uint64_t size; /* bytes to get */
 	uint64_t sum; /* that consuming them must give */
 	bool whole; /* copies: destination of the whole size, not a chunk */
+	void *armed; /* the source's own, from arm() to disarm() */
 };
 
 struct access_ops {

@@ -28,8 +28,12 @@ static uint64_t expected_faults(const struct source *s, uint64_t size)
 {
 	if (s->access & K2U_ACCESS_MAP)
 		return s->ops->expect(s, size);
-	return (size + page_bytes() - 1) /
-	       page_bytes(); /* of the destination */
+	/* Of the destination */
+	if (s->flags & SOURCE_ARMS)
+		return 0;
+	if (s->flags & SOURCE_HUGE)
+		return pmd_round_up(size) / pmd_bytes();
+	return (size + page_bytes() - 1) / page_bytes();
 }
 
 /* The module serves the faults on its mappings, not those on a copy's destination */
@@ -130,7 +134,7 @@ static bool is_huge(const struct use *u)
 	char text[64];
 
 	return smaps_field(u->addr, "AnonHugePages", text, sizeof(text)) &&
-	       strtoull(text, NULL, 10) * KIB == u->size;
+	       strtoull(text, NULL, 10) * KIB == pmd_round_up(u->size);
 }
 
 static uint64_t perf_sees(const struct source *s, uint64_t faults)

@@ -2,6 +2,8 @@
 /* measure_latency.c - what one operation costs: read, load, mmap, touch, munmap, open, close. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "bench.h"
 
@@ -14,26 +16,42 @@
 /* ---- read ---- */
 
 struct read_op {
-	const struct source *src;
-	struct buffer *buf;
+	struct use *use;
 	size_t len;
 };
-
-static char target[4096] __attribute__((aligned(4096)));
 
 static int op_read(void *arg, uint64_t i)
 {
 	struct read_op *op = arg;
-	ssize_t got = op->src->ops->copy(op->src, op->buf, target, op->len, 0);
+	ssize_t got = op->use->src->ops->copy(op->use, op->len, 0);
 
 	return got == (ssize_t)op->len ? 0 : got < 0 ? -errno : -EIO;
 }
 
-static struct read_op read_of(const struct cell *c)
+static struct read_op read_of(struct cell *c)
 {
-	return (struct read_op){ c->src, c->buf,
-				 c->src->flags & SOURCE_NULL ? 0 :
-							       c->group->size };
+	return (struct read_op){ &c->use, c->src->flags & SOURCE_NULL ?
+						  0 :
+						  c->group->size };
+}
+
+/* One destination for all of the cell's reads, touched by now */
+static int begin_read(struct cell *c)
+{
+	int err;
+
+	use_init(&c->use, c->src, c->buf);
+	c->use.size = c->group->size;
+	err = access_copy.setup(&c->use, arena_slot(c->slot));
+	if (!err)
+		memset(c->use.addr, 0, c->use.len);
+	return err;
+}
+
+static void end_read(struct cell *c)
+{
+	if (c->use.addr != MAP_FAILED)
+		access_copy.teardown(&c->use);
 }
 
 static int sample_read(struct cell *c, uint64_t n, struct reading *out)
@@ -44,7 +62,7 @@ static int sample_read(struct cell *c, uint64_t n, struct reading *out)
 
 	reading_add(out, elapsed, n, n);
 	if (op.len)
-		cell_consumed(c, consume(target, op.len),
+		cell_consumed(c, consume(c->use.addr, op.len),
 			      consume(c->buf->contents, op.len));
 	return err;
 }
@@ -77,7 +95,9 @@ static const struct probe probe_read = {
 	.access = K2U_ACCESS_COPY,
 	.flags = PROBE_LINEAR,
 	.metric = { { "warm", "read", UNIT_TIME } },
+	.begin = begin_read,
 	.sample = sample_read,
+	.end = end_read,
 	.fixed = fixed_read,
 };
 
@@ -85,7 +105,9 @@ static const struct probe probe_read_svc = {
 	.access = K2U_ACCESS_COPY,
 	.flags = PROBE_SINGLE,
 	.metric = { { "warm", "read_svc", UNIT_TIME } },
+	.begin = begin_read,
 	.sample = sample_read_svc,
+	.end = end_read,
 	.fixed = fixed_svc,
 };
 

@@ -138,9 +138,9 @@ static char *mem_map(const struct source *s, struct buffer *b, char *at)
 }
 
 /* lseek() and read(): pread() takes no negative position (ksys_pread64(), fs/read_write.c) */
-static ssize_t kmem_copy(const struct source *s, struct buffer *b, void *to,
-			 size_t len, off_t off)
+static ssize_t kmem_copy(struct use *u, size_t len, off_t off)
 {
+	struct buffer *b = u->buf;
 	static int fd = -1;
 	int err = b->vaddr ? 0 : kmem_locate(b);
 
@@ -151,24 +151,22 @@ static ssize_t kmem_copy(const struct source *s, struct buffer *b, void *to,
 	if (err || fd < 0)
 		return -1;
 	lseek(fd, (off_t)(b->vaddr + off), SEEK_SET);
-	return read(fd, to, len);
+	return read(fd, u->addr, len);
 }
 
-static ssize_t k2u_copy(const struct source *s, struct buffer *b, void *to,
-			size_t len, off_t off)
+static ssize_t k2u_copy(struct use *u, size_t len, off_t off)
 {
-	return pread(b->fd, to, len, off);
+	return pread(u->buf->fd, u->addr, len, off);
 }
 
-static ssize_t k2u_call(const struct source *s, struct buffer *b, void *to,
-			size_t len, off_t off)
+static ssize_t k2u_call(struct use *u, size_t len, off_t off)
 {
 	struct k2u_copy copy = { .offset = off,
 				 .size = len,
-				 .addr = (uintptr_t)to,
-				 .method = s->id };
+				 .addr = (uintptr_t)u->addr,
+				 .method = u->src->id };
 
-	return ioctl(b->fd, K2U_IOC_COPY, &copy);
+	return ioctl(u->buf->fd, K2U_IOC_COPY, &copy);
 }
 
 /* The registry is sorted by id: an id is an index. A slot is aligned to a PMD. */

@@ -43,10 +43,9 @@ static char *fd_map(const struct source *s, struct buffer *b, char *at)
 		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), b->fd, 0);
 }
 
-static ssize_t fd_copy(const struct source *s, struct buffer *b, void *to,
-		       size_t len, off_t off)
+static ssize_t fd_copy(struct use *u, size_t len, off_t off)
 {
-	return pread(b->fd, to, len, off);
+	return pread(u->buf->fd, u->addr, len, off);
 }
 
 static uint64_t expect_none(const struct source *s, uint64_t size)
@@ -424,20 +423,6 @@ static void probe_perf(struct source *s)
 		 flags);
 }
 
-static void probe_thp(struct source *s)
-{
-	char mode[64];
-
-	if (!read_text("/sys/kernel/mm/transparent_hugepage/enabled", mode,
-		       sizeof(mode)))
-		snprintf(s->reason, sizeof(s->reason),
-			 "this kernel has no transparent huge pages");
-	else if (strstr(mode, "[never]"))
-		snprintf(
-			s->reason, sizeof(s->reason),
-			"transparent huge pages are off (echo madvise >/sys/kernel/mm/transparent_hugepage/enabled)");
-}
-
 static const struct source rows[] = {
 	{
 		.method = "read",
@@ -529,13 +514,12 @@ static char *spin_map(const struct source *s, struct buffer *b, char *at)
 	return p->real->map(s, b, at);
 }
 
-static ssize_t spin_copy(const struct source *s, struct buffer *b, void *to,
-			 size_t len, off_t off)
+static ssize_t spin_copy(struct use *u, size_t len, off_t off)
 {
-	const struct spun *p = (const struct spun *)s->ops;
+	const struct spun *p = (const struct spun *)u->src->ops;
 
 	spin();
-	return p->real->copy(s, b, to, len, off);
+	return p->real->copy(u, len, off);
 }
 
 void tree_spin(struct sources *s, const char *method, uint64_t turns)
@@ -580,7 +564,7 @@ int provider_tree(struct sources *s)
 		else if (v->store_id == STORE_PERF)
 			probe_perf(v);
 		else if (v->flags & SOURCE_HUGE)
-			probe_thp(v);
+			thp_absent(v->reason, sizeof(v->reason));
 	}
 	return 0;
 }

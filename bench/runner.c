@@ -377,22 +377,30 @@ static int64_t verify_map(struct state *st, const struct source *s,
 static int64_t verify_copy(struct state *st, const struct source *s,
 			   struct buffer *b)
 {
-	static char chunk[CHUNK];
 	uint64_t off, len;
-	int64_t at;
+	int64_t at = -1;
+	struct use u;
 	ssize_t got;
+	int err;
 
-	for (off = 0; off < b->size; off += len) {
-		len = b->size - off < CHUNK ? b->size - off : CHUNK;
-		memset(chunk, 0, len);
-		got = s->ops->copy(s, b, chunk, len, off);
-		if (got != (ssize_t)len)
-			return (got < 0 ? -errno : -EIO) - 1;
-		at = bytes_differ(chunk, b->contents + off, len);
+	use_init(&u, s, b);
+	err = access_copy.setup(&u, arena_slot(0));
+	if (err)
+		return err - 1;
+	for (off = 0; off < b->size && at == -1; off += len) {
+		len = b->size - off < u.len ? b->size - off : u.len;
+		memset(u.addr, 0, len);
+		got = s->ops->copy(&u, len, off);
+		if (got != (ssize_t)len) {
+			at = (got < 0 ? -errno : -EIO) - 1;
+			break;
+		}
+		at = bytes_differ(u.addr, b->contents + off, len);
 		if (at >= 0)
-			return off + at;
+			at += off;
 	}
-	return -1;
+	access_copy.teardown(&u);
+	return at;
 }
 
 /* Every byte, as this source's user sees it; and as the kernel sees it */

@@ -108,3 +108,25 @@ void thp_allow(bool allow)
 		prctl(PR_SET_THP_DISABLE, !allow, 0, 0, 0);
 	allowed = allow;
 }
+
+/* Whether a program cannot have huge pages, and why */
+bool thp_absent(char *why, size_t len)
+{
+	char mode[64];
+
+	if (!read_text("/sys/kernel/mm/transparent_hugepage/enabled", mode,
+		       sizeof(mode)))
+		snprintf(why, len, "this kernel has no transparent huge pages");
+	else if (strstr(mode, "[never]"))
+		snprintf(
+			why, len,
+			"transparent huge pages are off (echo madvise >/sys/kernel/mm/transparent_hugepage/enabled)");
+	else
+		return false;
+	return true;
+}
+
+size_t pmd_round_up(size_t len)
+{
+	return (len + pmd_bytes() - 1) / pmd_bytes() * pmd_bytes();
+}
