@@ -59,7 +59,7 @@ static int k2u_alloc_vmalloc(struct k2u_buffer *buf, int node)
 
 	for (i = 0; i < buf->nr_pages; i++) {
 		if (signal_pending(current)) {
-			err = -EINTR;
+			err = -ERESTARTSYS;
 			goto free_pages;
 		}
 		pages[i] = k2u_alloc_pages(node, 0);
@@ -207,7 +207,7 @@ int k2u_buffer_fill(struct k2u_buffer *buf, u64 seed)
 	for (i = 0; i < words; i++) {
 		if (!(i % (PAGE_SIZE / sizeof(u64)))) {
 			if (signal_pending(current))
-				return -EINTR;
+				return -ERESTARTSYS;
 			cond_resched();
 		}
 		word[i] = cpu_to_le64(k2u_pattern(seed, i));
@@ -227,7 +227,7 @@ int k2u_buffer_hash(const struct k2u_buffer *buf, size_t offset, size_t size,
 	for (i = 0; i < words; i++) {
 		if (!(i % (PAGE_SIZE / sizeof(u64)))) {
 			if (signal_pending(current))
-				return -EINTR;
+				return -ERESTARTSYS;
 			cond_resched();
 		}
 		h = k2u_hash(h, le64_to_cpu(word[i]));

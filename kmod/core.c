@@ -41,15 +41,19 @@ static struct k2u_buffer *k2u_file_peek(struct k2u_file *f)
 	return smp_load_acquire(&f->buf);
 }
 
-/* Sets f's buffer up; -EBUSY if it has one. */
+/*
+ * Sets f's buffer up; -EBUSY if it has one. Where a signal comes, user space has
+ * EINTR if a handler ran that wants it so. To say EINTR ourselves would be wrong
+ * where signal_pending() means work of the kernel's own (TIF_NOTIFY_SIGNAL):
+ * that of an io_uring, say, which is none of the caller's business.
+ */
 static int k2u_file_setup(struct k2u_file *f, const struct k2u_setup *setup)
 {
 	struct k2u_buffer *buf;
-	int err;
+	int err = 0;
 
-	err = mutex_lock_interruptible(&f->lock);
-	if (err)
-		return err;
+	if (mutex_lock_interruptible(&f->lock))
+		return -ERESTARTSYS;
 	if (f->buf) {
 		err = -EBUSY;
 		goto unlock;
