@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "copy.h"
 
 static const struct {
 	unsigned int id;
@@ -154,6 +155,26 @@ static ssize_t kmem_copy(struct use *u, size_t len, off_t off)
 	return read(fd, u->addr, len);
 }
 
+static char *k2u_map_populate_read(const struct source *s, struct buffer *b,
+				   char *at)
+{
+	char *p = k2u_map(s, b, at);
+
+	if (p == MAP_FAILED || !madvise(p, b->size, MADV_POPULATE_READ))
+		return p;
+	munmap(p, b->size);
+	return MAP_FAILED;
+}
+
+/* Of no range: only whether there is such advice */
+static bool populate_read_absent(char *why, size_t len)
+{
+	if (!madvise(NULL, 0, MADV_POPULATE_READ))
+		return false;
+	snprintf(why, len, "MADV_POPULATE_READ needs Linux 5.14");
+	return true;
+}
+
 static ssize_t k2u_copy(struct use *u, size_t len, off_t off)
 {
 	return pread(u->buf->fd, u->addr, len, off);
@@ -213,20 +234,65 @@ static const struct source_ops k2u_ops = {
 	.refuse = k2u_refuse,
 };
 
-/* The same but for the copy or the mapping: no branch where that is timed */
-static struct source_ops k2u_call_ops, mem_ops, kmem_ops;
+/* What is particular to an access or a kind of faults: no branch where it is timed */
+static const struct way {
+	unsigned int access, faults; /* of the registry's line */
+	struct source_ops ops; /* in place of those of k2u_ops */
+	unsigned int flags; /* SOURCE_* */
+	/* Optional: whether this system has not what it needs, and why */
+	bool (*absent)(char *why, size_t len);
+} ways[] = {
+	{ .access = K2U_ACCESS_CALL, .ops = { .copy = k2u_call } },
+	{ .access = K2U_ACCESS_PIPE,
+	  .ops = { .copy = splice_copy, .arm = splice_arm } },
+	{ .access = K2U_ACCESS_SOCKET,
+	  .ops = { .copy = splice_socket_copy, .arm = splice_socket_arm },
+	  .absent = splice_socket_absent },
+	{ .access = K2U_ACCESS_URING,
+	  .ops = { .copy = uring_copy, .arm = uring_arm },
+	  .absent = uring_absent },
+	{ .access = K2U_ACCESS_FIXED,
+	  .ops = { .copy = uring_fixed_copy,
+		   .arm = uring_fixed_arm,
+		   .disarm = uring_fixed_disarm },
+	  .flags = SOURCE_ARMS,
+	  .absent = uring_absent },
+	{ .access = K2U_ACCESS_CMD,
+	  .ops = { .copy = uring_cmd_copy, .arm = uring_cmd_arm },
+	  .absent = uring_cmd_absent },
+	{ .access = K2U_ACCESS_HUGE,
+	  .flags = SOURCE_HUGE,
+	  .absent = thp_absent },
+	{ .access = K2U_ACCESS_MAP_OTHER,
+	  .ops = { .map = mem_map, .where = mem_where } },
+	{ .access = K2U_ACCESS_COPY_OTHER, .ops = { .copy = kmem_copy } },
+	{ .access = K2U_ACCESS_MAP,
+	  .faults = K2U_FAULTS_POPULATE_READ,
+	  .ops = { .map = k2u_map_populate_read },
+	  .absent = populate_read_absent },
+};
 
-static const struct source_ops *ops_of(unsigned int m)
+static struct source_ops way_ops[ARRAY_SIZE(methods)];
+
+/* The ops of method m; and of which way it is, or NULL */
+static const struct way *way_of(unsigned int m)
 {
-	switch (methods[m].id) {
-	case K2U_METHOD_devmem:
-		return &mem_ops;
-	case K2U_METHOD_kmem:
-		return &kmem_ops;
-	default:
-		return methods[m].access == K2U_ACCESS_CALL ? &k2u_call_ops :
-							      &k2u_ops;
+	const struct way *w = NULL;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ways) && !w; i++)
+		if (ways[i].access == methods[m].access &&
+		    ways[i].faults == methods[m].faults)
+			w = &ways[i];
+	way_ops[m] = k2u_ops;
+	if (w) {
+		way_ops[m].map = w->ops.map ?: k2u_ops.map;
+		way_ops[m].copy = w->ops.copy ?: k2u_ops.copy;
+		way_ops[m].where = w->ops.where;
+		way_ops[m].arm = w->ops.arm;
+		way_ops[m].disarm = w->ops.disarm;
 	}
+	return w;
 }
 
 /* Whether the module is there and speaks this ABI; else why not, and the mend */
@@ -268,11 +334,15 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 				     MAP_POPULATE :
 				     0,
 		.store_id = backing,
-		.ops = ops_of(m),
+		.ops = &way_ops[m],
 		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL :
 			 methods[m].id == K2U_METHOD_pin  ? SOURCE_PINS :
 							    0,
 	};
+	const struct way *way = way_of(m);
+
+	if (way)
+		row.flags |= way->flags;
 
 	if (row.access & K2U_ACCESS_MAP_OTHER)
 		row.access |= K2U_ACCESS_MAP;
@@ -287,6 +357,8 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 	else if (!(info.backings & backing))
 		snprintf(row.reason, sizeof(row.reason),
 			 "this kernel gives modules no such memory");
+	else if (way && way->absent)
+		way->absent(row.reason, sizeof(row.reason));
 	return source_add(s, &row) ? 0 : -ENOMEM;
 }
 
@@ -337,13 +409,6 @@ int provider_k2u(struct sources *s, const char *path, const char *config)
 	int err = 0;
 
 	device = path;
-	k2u_call_ops = k2u_ops;
-	k2u_call_ops.copy = k2u_call;
-	mem_ops = k2u_ops;
-	mem_ops.map = mem_map;
-	mem_ops.where = mem_where;
-	kmem_ops = k2u_ops;
-	kmem_ops.copy = kmem_copy;
 	k2u_probe(absent, sizeof(absent));
 	mem_probe(config, absent, mem, kmem, sizeof(mem));
 	for (m = 0; m < ARRAY_SIZE(methods) && !err; m++) {

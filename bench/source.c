@@ -78,16 +78,16 @@ void sources_print(const struct sources *s, FILE *f)
 {
 	unsigned int i;
 
-	fprintf(f, "%-8s  %-12s  %-9s  %-8s  %-9s  %s\n", "PROVIDER", "METHOD",
+	fprintf(f, "%-8s  %-13s  %-9s  %-8s  %-9s  %s\n", "PROVIDER", "METHOD",
 		"BACKING", "ACCESS", "AVAILABLE", "VIA");
 	for (i = 0; i < s->nr; i++) {
 		const struct source *v = &s->v[i];
 
-		fprintf(f, "%-8s  %-12s  %-9s  %-8s  %-9s  %s\n", v->provider,
+		fprintf(f, "%-8s  %-13s  %-9s  %-8s  %-9s  %s\n", v->provider,
 			v->method, v->backing, access_name(v->access),
 			source_available(v) ? "yes" : "no", v->via);
 		if (!source_available(v))
-			fprintf(f, "%55sunavailable: %s\n", "", v->reason);
+			fprintf(f, "%56sunavailable: %s\n", "", v->reason);
 	}
 }
 

@@ -55,6 +55,12 @@ enum k2u_method_id {
 #define K2U_ACCESS_MAP		(1u << 1)	/* loads from a mapping */
 #define K2U_ACCESS_BOTH		(K2U_ACCESS_COPY | K2U_ACCESS_MAP)
 #define K2U_ACCESS_CALL		(K2U_ACCESS_COPY | 1u << 2)	/* ... which is K2U_IOC_COPY */
+#define K2U_ACCESS_PIPE		(K2U_ACCESS_COPY | 1u << 3)	/* splice() to a pipe, read() */
+#define K2U_ACCESS_SOCKET	(K2U_ACCESS_COPY | 1u << 4)	/* ... and on to a socket, recv() */
+#define K2U_ACCESS_URING	(K2U_ACCESS_COPY | 1u << 5)	/* io_uring: a read */
+#define K2U_ACCESS_FIXED	(K2U_ACCESS_COPY | 1u << 6)	/* ... file, buffer registered */
+#define K2U_ACCESS_CMD		(K2U_ACCESS_COPY | 1u << 7)	/* ... K2U_IOC_COPY as a command */
+#define K2U_ACCESS_HUGE		(K2U_ACCESS_COPY | 1u << 8)	/* read() into a huge page */
 #define K2U_ACCESS_COPY_OTHER	(1u << 16)	/* a copy from another file than the device */
 #define K2U_ACCESS_MAP_OTHER	(1u << 17)	/* loads from a mapping of another file */
 
@@ -71,6 +77,7 @@ enum k2u_method_id {
 #define K2U_FAULTS_PAGE		1u		/* one for each page */
 #define K2U_FAULTS_AROUND	2u		/* one for each window of K2U_AROUND_BYTES */
 #define K2U_FAULTS_POPULATE	3u		/* none: MAP_POPULATE takes one for each page */
+#define K2U_FAULTS_POPULATE_READ 4u		/* none: MADV_POPULATE_READ takes them */
 
 /* The window, aligned by address: 64 KiB, and a page where that is more */
 #define K2U_AROUND_BYTES	65536u

@@ -34,13 +34,6 @@ const struct k2u_method k2u_methods[] = {
 };
 const unsigned int k2u_nr_methods = ARRAY_SIZE(k2u_methods);
 
-/* f's buffer, or NULL. */
-static struct k2u_buffer *k2u_file_peek(struct k2u_file *f)
-{
-	/* Pairs with the release in k2u_file_setup(): buf's fields are set. */
-	return smp_load_acquire(&f->buf);
-}
-
 /*
  * Sets f's buffer up; -EBUSY if it has one. Where a signal comes, user space has
  * EINTR if a handler ran that wants it so. To say EINTR ourselves would be wrong
@@ -346,6 +339,8 @@ static int k2u_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	mutex_init(&f->lock);
 	file->private_data = f;
+	/* Reads and writes wait for nothing but the first buffer, and say so. */
+	file->f_mode |= FMODE_NOWAIT;
 	return 0;
 }
 
@@ -366,7 +361,8 @@ static const struct file_operations k2u_fops = {
 	.llseek = k2u_llseek,
 	.read_iter = k2u_read_iter,
 	.write_iter = k2u_write_iter,
-	.mmap = k2u_mmap,
+	.splice_read = k2u_splice_read,
+	K2U_URING_CMD(k2u_uring_cmd).mmap = k2u_mmap,
 	.unlocked_ioctl = k2u_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

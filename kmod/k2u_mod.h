@@ -4,6 +4,7 @@
 #define K2U_MOD_H
 
 #include <linux/atomic.h>
+#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/jump_label.h>
@@ -107,6 +108,24 @@ void k2u_vma_open(struct vm_area_struct *vma);
 void k2u_vma_close(struct vm_area_struct *vma);
 struct k2u_buffer *k2u_file_buffer(struct k2u_file *f);
 
+/* f's buffer, or NULL. */
+static inline struct k2u_buffer *k2u_file_peek(struct k2u_file *f)
+{
+	/* Pairs with the release in k2u_file_setup(): buf's fields are set. */
+	return smp_load_acquire(&f->buf);
+}
+
+/* The same as k2u_file_buffer(), but a caller that must not wait may have to. */
+static inline struct k2u_buffer *k2u_file_buffer_nowait(struct k2u_file *f,
+							bool nowait)
+{
+	struct k2u_buffer *buf = k2u_file_peek(f);
+
+	if (likely(buf))
+		return buf;
+	return nowait ? ERR_PTR(-EAGAIN) : k2u_file_buffer(f);
+}
+
 /* buffer.c */
 extern unsigned long k2u_max_pages;
 
@@ -155,8 +174,21 @@ static __always_inline void k2u_spin(unsigned int method)
 /* method_fault.c */
 extern const struct vm_operations_struct k2u_fault_vm_ops;
 
+/* method_ioctl.c */
+ssize_t k2u_copy_to_user(const struct k2u_buffer *buf, size_t pos,
+			 void __user *to, size_t count);
+
 /* method_read.c */
 ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from);
+
+/* method_splice.c */
+ssize_t k2u_splice_read(struct file *in, loff_t *ppos,
+			struct pipe_inode_info *pipe, size_t count,
+			unsigned int flags);
+
+/* method_uring_cmd.c: where the kernel has such commands */
+struct io_uring_cmd;
+int k2u_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
 #endif /* K2U_MOD_H */

@@ -5,8 +5,8 @@
 
 #include "k2u_mod.h"
 
-static ssize_t k2u_ioctl_copy(const struct k2u_buffer *buf, size_t pos,
-			      void __user *to, size_t count)
+ssize_t k2u_copy_to_user(const struct k2u_buffer *buf, size_t pos,
+			 void __user *to, size_t count)
 {
 	size_t copied = 0, chunk, left;
 
@@ -26,5 +26,5 @@ static ssize_t k2u_ioctl_copy(const struct k2u_buffer *buf, size_t pos,
 }
 
 const struct k2u_method_ops k2u_method_ioctl = {
-	.copy = k2u_ioctl_copy,
+	.copy = k2u_copy_to_user,
 };

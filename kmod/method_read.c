@@ -8,8 +8,8 @@
 
 ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	const struct k2u_buffer *buf =
-		k2u_file_buffer(iocb->ki_filp->private_data);
+	const struct k2u_buffer *buf = k2u_file_buffer_nowait(
+		iocb->ki_filp->private_data, iocb->ki_flags & IOCB_NOWAIT);
 	const loff_t pos = iocb->ki_pos;
 	size_t count = iov_iter_count(to), copied = 0, chunk, n;
 
@@ -37,8 +37,8 @@ ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
-	const struct k2u_buffer *buf =
-		k2u_file_buffer(iocb->ki_filp->private_data);
+	const struct k2u_buffer *buf = k2u_file_buffer_nowait(
+		iocb->ki_filp->private_data, iocb->ki_flags & IOCB_NOWAIT);
 	const loff_t pos = iocb->ki_pos;
 	size_t count = iov_iter_count(from), copied = 0, chunk, n;
 

@@ -49,7 +49,11 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'insert' ? 110 : method(t) eq 'fault_around' ? 120 : \
 	method(t) eq 'fault_pfn' ? 130 : method(t) eq 'populate' ? 140 : \
 	method(t) eq 'ioctl' ? 150 : method(t) eq 'pin' ? 160 : \
-	method(t) eq 'devmem' ? 170 : method(t) eq 'kmem' ? 180 : 70)
+	method(t) eq 'devmem' ? 170 : method(t) eq 'kmem' ? 180 : \
+	method(t) eq 'splice' ? 190 : method(t) eq 'splice_socket' ? 200 : \
+	method(t) eq 'uring' ? 210 : method(t) eq 'uring_fixed' ? 220 : \
+	method(t) eq 'uring_cmd' ? 230 : method(t) eq 'read_huge' ? 240 : \
+	method(t) eq 'populate_read' ? 250 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
@@ -80,6 +84,20 @@ set style line 170 lc rgb '#AA4499' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 171 lc rgb '#AA4499' lw 1.6 pt  8 ps 0.9 dt (6,4)
 set style line 180 lc rgb '#661100' lw 1.6 pt 13 ps 0.9 dt 1
 set style line 181 lc rgb '#661100' lw 1.6 pt 12 ps 1.0 dt (6,4)
+set style line 190 lc rgb '#117733' lw 1.6 pt  9 ps 0.8 dt 1
+set style line 191 lc rgb '#117733' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 200 lc rgb '#66A61E' lw 1.6 pt 13 ps 0.8 dt 1
+set style line 201 lc rgb '#66A61E' lw 1.6 pt 12 ps 0.9 dt (6,4)
+set style line 210 lc rgb '#7570B3' lw 1.6 pt  7 ps 0.8 dt 1
+set style line 211 lc rgb '#7570B3' lw 1.6 pt  6 ps 0.9 dt (6,4)
+set style line 220 lc rgb '#4A1486' lw 1.6 pt  5 ps 0.8 dt 1
+set style line 221 lc rgb '#4A1486' lw 1.6 pt  4 ps 0.9 dt (6,4)
+set style line 230 lc rgb '#A6761D' lw 1.6 pt  9 ps 0.8 dt 1
+set style line 231 lc rgb '#A6761D' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 240 lc rgb '#E7298A' lw 1.6 pt  7 ps 0.8 dt 1
+set style line 241 lc rgb '#E7298A' lw 1.6 pt  6 ps 0.9 dt (6,4)
+set style line 250 lc rgb '#0D98BA' lw 1.6 pt 13 ps 0.8 dt 1
+set style line 251 lc rgb '#0D98BA' lw 1.6 pt 12 ps 0.9 dt (6,4)
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

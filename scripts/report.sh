@@ -181,7 +181,7 @@ loud() {
 		cat <<-'END'
 			> **Counts of guest instructions, not time.** They tell the length of the kernel's path and
 			> compare kernels and mappings; they know no caches, no TLB and no memory latency. A string
-			> copy counts per iteration, so copies (`read`, `ioctl`, `pin`, `kmem`) take no part in any choice below.
+			> copy counts per iteration, so copies (`read`, `ioctl`, `splice` and others) take no part in any choice below.
 
 		END
 	elif is_emulated "$1"; then

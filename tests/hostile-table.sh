@@ -63,6 +63,10 @@ expected() {
 			text["MAP"] = "every mapping"
 			text["COPY"] = "every copy by read() and write()"
 			text["CALL"] = "every copy by K2U_IOC_COPY"
+			text["WAY"] = "every copy"
+			text["SPLICE"] = "every copy by splice()"
+			text["URING"] = "every read by io_uring"
+			text["COMMAND"] = "every command of io_uring"
 			for (i = 1; i <= n; i++) {
 				c = order[i]
 				printf "\n**%s** (%s): %s\n", c, text[scope[c]], why[c]

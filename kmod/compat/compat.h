@@ -62,6 +62,24 @@ static inline bool k2u_may_map_pages(const struct vm_fault *vmf)
 #define K2U_GFP_ACCOUNT __GFP_ACCOUNT
 #endif
 
+/* The file's commands for io_uring: without K2U_URING_H it has none. */
+#ifdef K2U_HAVE_URING_CMD
+#define K2U_URING_CMD(handler) .uring_cmd = handler,
+#ifdef K2U_HAVE_URING_CMD_H
+#define K2U_URING_H "linux/io_uring/cmd.h"
+#else
+#define K2U_URING_H "linux/io_uring.h"
+#endif
+#else
+#define K2U_URING_CMD(handler)
+#endif
+
+#if defined(K2U_HAVE_URING_CMD_SQE) || defined(K2U_HAVE_URING_CMD_H)
+#define k2u_uring_payload(command) ((const void *)(command)->sqe->cmd)
+#else
+#define k2u_uring_payload(command) ((command)->cmd)
+#endif
+
 #ifdef CONFIG_X86
 #include <asm/msr.h>
 

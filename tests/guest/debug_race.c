@@ -200,6 +200,21 @@ static void do_copy(struct thread *t)
 	check_read(t, copy.offset, ioctl(some_fd(t), K2U_IOC_COPY, &copy));
 }
 
+/* By a pipe, a socket, io_uring */
+static void do_way(struct thread *t)
+{
+	static const uint32_t ids[] = {
+		K2U_METHOD_splice, K2U_METHOD_splice_socket, K2U_METHOD_uring,
+		K2U_METHOD_uring_fixed, K2U_METHOD_uring_cmd
+	};
+	const uint32_t id = ids[below(t, ARRAY_SIZE(ids))];
+	const size_t offset = below(t, 8) * page_size();
+
+	check_read(t, offset,
+		   copy_by(methods[id].access, id, some_fd(t), t->buf,
+			   some_size(t), offset));
+}
+
 static void do_write(struct thread *t)
 {
 	const size_t offset = below(t, 8) * page_size(), size = some_size(t);
@@ -358,7 +373,7 @@ static const struct {
 	{ do_write, 6 },	{ do_mmap, 16 },    { do_munmap, 6 },
 	{ do_mremap, 4 },	{ do_mprotect, 4 }, { do_madvise, 8 },
 	{ do_touch, 12 },	{ do_proc, 2 },	    { do_lock, 2 },
-	{ do_kernel_touch, 6 }, { do_fork, 2 },
+	{ do_kernel_touch, 6 }, { do_fork, 2 },	    { do_way, 6 },
 };
 
 static void act(struct thread *t)

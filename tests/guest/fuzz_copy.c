@@ -89,6 +89,7 @@ void op_misc(const struct op *op)
 {
 	const struct slot *s = &slots[op->slot];
 	struct pollfd pollfd = { s->fd, POLLIN | POLLOUT, 0 };
+	struct k2u_counters counted = { 0 };
 	struct expect e = { 0 };
 	struct stat st;
 
@@ -143,6 +144,9 @@ void op_misc(const struct op *op)
 		must(&e, true, ESPIPE);
 		judge(&e, "sendfile",
 		      CALL(sendfile, s->fd, s->fd, NULL, 1 + op->b % 65536));
+		/* What came as far as the kernel's own pipe was read all the same */
+		if (s->file && !ioctl(s->fd, K2U_IOC_COUNTERS, &counted))
+			s->file->read_bytes = counted.read_bytes;
 		break;
 	}
 	check_created(s);
@@ -370,7 +374,9 @@ void op_vector(const struct op *op)
 	}
 	copy_expected(&e, s, into, offset, total, GOOD, &give);
 	must(&e, count > IOV_MAX, EINVAL);
-	must(&e, flag == RWF_NOWAIT || flag == 1 << 30, EOPNOTSUPP);
+	must(&e, flag == 1 << 30, EOPNOTSUPP);
+	/* The default buffer is not made while nobody waits */
+	must(&e, flag == RWF_NOWAIT && s->file && !s->file->size, EAGAIN);
 	must(&e, give && !until && bad < count, EFAULT);
 	if (!total) /* it is not even asked */
 		may(&e, 0);
@@ -445,7 +451,35 @@ void op_contents(const struct op *op)
 	check_counters(s);
 }
 
-/* The device has no splice; a page of a mapping can be written elsewhere. */
+/* The buffer's pages to a pipe, which has room for so many */
+static void splice_out(const struct op *op, const struct slot *s,
+		       const int *pipes, size_t n)
+{
+	struct file *f = s->file;
+	const uint64_t size = !f ? 0 : f->size ? f->size : bounds.default_bytes;
+	const uint64_t at = f ? f->pos : 0, left = at < size ? size - at : 0,
+		       room = 16 * page_bytes - at % page_bytes;
+	uint64_t give = n < left ? n : left;
+	struct expect e = { 0 };
+
+	give = give < room ? give : room;
+	must(&e, !f || !f->readable, EBADF);
+	must(&e, f && !f->size && used_bytes() + size > bounds.max_bytes,
+	     ENOMEM);
+	if (!check_copied(&e, "splice",
+			  CALL(splice, s->fd, NULL, pipes[1], NULL, n,
+			       op->c % 16),
+			  give)) {
+		check_created(s);
+		return;
+	}
+	if (give && read(pipes[0], scratch, give) != (ssize_t)give)
+		wrong("a pipe has not the bytes that were spliced");
+	copied(s, false, at, give, scratch);
+	f->pos += give;
+}
+
+/* A page of a mapping can be written to a pipe, too; nothing comes back. */
 void op_splice(const struct op *op)
 {
 	const struct slot *s = &slots[op->slot];
@@ -456,14 +490,13 @@ void op_splice(const struct op *op)
 
 	if (pipe(pipes))
 		wrong("pipe: %s", strerror(errno));
-	if (op->a % 4) {
+	if (op->a % 4 == 1) {
+		splice_out(op, s, pipes, n);
+	} else if (op->a % 4) {
 		must(&e, true, EINVAL);
 		must(&e, true, EBADF);
 		judge(&e, "splice",
-		      op->a % 4 == 1 ? CALL(splice, s->fd, NULL, pipes[1], NULL,
-					    n, op->c % 16) :
-				       CALL(splice, pipes[0], NULL, s->fd, NULL,
-					    n, op->c % 16));
+		      CALL(splice, pipes[0], NULL, s->fd, NULL, n, op->c % 16));
 		check_created(s);
 	} else {
 		/* A page at once: it is there as a whole or not at all. */

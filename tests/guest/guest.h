@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "copy.h"
 #include "k2u.h"
 #include "pattern.h"
 
@@ -117,10 +118,25 @@ static inline int shared_flags(uint32_t id)
 		       MAP_SHARED;
 }
 
+/* MADV_POPULATE_READ is for who maps to say */
 static inline bool is_lazy(uint32_t id)
 {
 	return methods[id].faults == K2U_FAULTS_PAGE ||
-	       methods[id].faults == K2U_FAULTS_AROUND;
+	       methods[id].faults == K2U_FAULTS_AROUND ||
+	       methods[id].faults == K2U_FAULTS_POPULATE_READ;
+}
+
+/* Why this kernel has not what the method needs; NULL: it has */
+static inline const char *absence(uint32_t id)
+{
+	struct ring r;
+
+	if (methods[id].access != K2U_ACCESS_CMD)
+		return NULL;
+	if (ring_open(&r, IORING_SETUP_SQE128))
+		return "->uring_cmd needs Linux 5.19";
+	ring_close(&r);
+	return NULL;
 }
 
 /* The faults of touching every page of a mapping by this method, none of which is there */
@@ -155,14 +171,7 @@ static inline void *map_buffer(int fd, uint32_t id, size_t size, int prot)
 static inline ssize_t copy_out(const struct row *row, int fd, void *p,
 			       size_t size, uint64_t offset)
 {
-	struct k2u_copy copy = { .offset = offset,
-				 .size = size,
-				 .addr = (uintptr_t)p,
-				 .method = row->id };
-
-	if (row->access == K2U_ACCESS_CALL)
-		return ioctl(fd, K2U_IOC_COPY, &copy);
-	return pread(fd, p, size, (off_t)offset);
+	return copy_by(row->access, row->id, fd, p, size, offset);
 }
 
 /* The physical address of a buffer's first page, contiguous with the others */
@@ -280,6 +289,14 @@ static inline void unload_module(void)
 #define ROWS_REFUSED 1 /* the combinations that the registry refuses, too */
 #define ROWS_NULL 2 /* null, which has no bytes, too */
 
+static inline void test_unavailable(void **state)
+{
+	const struct row *row = *state;
+
+	printf("# unavailable: %s\n", absence(row->id));
+	skip();
+}
+
 /* Runs test on every method x backing that has all of these access bits. */
 static inline int run_rows(const char *group, CMUnitTestFunction test,
 			   uint32_t access, int which)
@@ -310,6 +327,8 @@ static inline int run_rows(const char *group, CMUnitTestFunction test,
 					served };
 		tests[n] =
 			(struct CMUnitTest){ name, test, NULL, NULL, &rows[n] };
+		if (absence(methods[m].id))
+			tests[n].test_func = test_unavailable;
 		n++;
 	}
 	return _cmocka_run_group_tests(group, tests, n, NULL, NULL);

@@ -18,7 +18,17 @@
 #define LIMIT_MS 120000
 #define NPAGES 8
 
-enum scope { SCOPE_FILE, SCOPE_ALL, SCOPE_MAP, SCOPE_COPY, SCOPE_CALL };
+enum scope {
+	SCOPE_FILE,
+	SCOPE_ALL,
+	SCOPE_MAP,
+	SCOPE_COPY,
+	SCOPE_CALL,
+	SCOPE_WAY,
+	SCOPE_SPLICE,
+	SCOPE_URING,
+	SCOPE_COMMAND
+};
 
 static const struct hostile_case {
 	const char *name;
@@ -242,9 +252,21 @@ static void read_kmsg(char *text, size_t size)
 	}
 }
 
+/* A ring that ends with its process gives its files up a little later, by a worker */
+static long references(void)
+{
+	long refs = read_number("/sys/module/k2u/refcnt");
+
+	for (int i = 0; i < 500 && refs; i++) {
+		usleep(10000);
+		refs = read_number("/sys/module/k2u/refcnt");
+	}
+	return refs;
+}
+
 static void check_after(char *text, size_t size)
 {
-	const long refs = read_number("/sys/module/k2u/refcnt");
+	const long refs = references();
 	const unsigned long now =
 		(unsigned long)read_number("/proc/sys/kernel/tainted");
 	struct k2u_info info = { 0 };
@@ -362,6 +384,10 @@ static unsigned int row_bits(size_t m, uint32_t backing, bool nobody)
 /* Why the case does not apply to method m on the backing; NULL: it does */
 static const char *not_applicable(enum scope scope, size_t m, uint32_t backing)
 {
+	const uint32_t access = methods[m].access;
+
+	if (scope != SCOPE_FILE && absence(methods[m].id))
+		return absence(methods[m].id);
 	switch (scope) {
 	case SCOPE_FILE:
 	case SCOPE_ALL:
@@ -371,14 +397,28 @@ static const char *not_applicable(enum scope scope, size_t m, uint32_t backing)
 			return "has no mapping";
 		return methods[m].backings & backing ? NULL : refusals[m];
 	case SCOPE_COPY:
-		if (methods[m].access == K2U_ACCESS_CALL)
-			return "copies by K2U_IOC_COPY";
-		return methods[m].access & K2U_ACCESS_COPY ? NULL :
-							     "copies nothing";
+		if (access & ~K2U_ACCESS_BOTH)
+			return "copies by other calls, or is as read";
+		return access & K2U_ACCESS_COPY ? NULL : "copies nothing";
 	case SCOPE_CALL:
-		return methods[m].access == K2U_ACCESS_CALL ?
+		return access == K2U_ACCESS_CALL ? NULL : "has no K2U_IOC_COPY";
+	case SCOPE_WAY:
+		return (access & K2U_ACCESS_BOTH) == K2U_ACCESS_COPY ?
 			       NULL :
-			       "has no K2U_IOC_COPY";
+			       "copies no bytes of the device's file";
+	case SCOPE_SPLICE:
+		return access == K2U_ACCESS_PIPE ||
+				       access == K2U_ACCESS_SOCKET ?
+			       NULL :
+			       "copies not by splice()";
+	case SCOPE_URING:
+		return access == K2U_ACCESS_URING ||
+				       access == K2U_ACCESS_FIXED ?
+			       NULL :
+			       "reads not by io_uring";
+	case SCOPE_COMMAND:
+		return access == K2U_ACCESS_CMD ? NULL :
+						  "has no command of io_uring";
 	}
 	return NULL;
 }
@@ -413,6 +453,7 @@ static size_t plan(const struct hostile_case *c, struct CMUnitTest *tests,
 {
 	/* A case of the file itself has one row for all methods */
 	const size_t nr = c->scope == SCOPE_FILE ? 1 : ARRAY_SIZE(methods);
+	const size_t first = n;
 
 	for (size_t i = 0; i < nr * ARRAY_SIZE(backings) * 2; i++) {
 		const bool nobody = i % 2;
@@ -438,6 +479,10 @@ static size_t plan(const struct hostile_case *c, struct CMUnitTest *tests,
 				 row_bits(m, backing, nobody), backing)
 		};
 	}
+	/* This kernel has nothing that the case is of: its lines are not asked for */
+	for (size_t i = 0; i < NR_LINES && n == first; i++)
+		if (!strcmp(lines[i].name, c->name))
+			used[i] = 1;
 	return n;
 }
 

@@ -197,9 +197,50 @@ static void test_cycles(void **state)
 	close(fd);
 }
 
+/*
+ * Pages in a pipe need neither their file nor the module, and are given back
+ * once they are read.
+ */
+static void test_pipe(void **state)
+{
+	const uint32_t backing = *(uint32_t *)*state;
+	const size_t size = 8 * page_size();
+	int fd = open_buffer(backing, size), ends[2];
+	struct k2u_info info = { 0 };
+	loff_t at = 0;
+	char *p = malloc(size);
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(splice(fd, &at, ends[1], NULL, size, 0), size);
+	assert_int_equal(at, size);
+	assert_int_equal(counters(fd).read_bytes, size);
+	close(fd);
+
+	/* A buffer of a reader's own takes none of them */
+	fd = open_buffer(backing, size);
+	assert_int_equal(ioctl(fd, K2U_IOC_INFO, &info), 0);
+	assert_int_equal(info.used_bytes, size);
+	assert_int_equal(
+		ioctl(fd, K2U_IOC_FILL, &(struct k2u_fill){ .seed = 1 }), 0);
+	close(fd);
+	if (!access(K2U_KO, R_OK))
+		unload_module();
+	assert_int_equal(read(ends[0], p, size), size);
+	assert_pattern(p, 0, size);
+	assert_int_equal(read(ends[0], p, 1), -1);
+	close(ends[0]);
+	close(ends[1]);
+	free(p);
+	if (!access(K2U_KO, R_OK))
+		assert_int_equal(load_module(""), 0);
+}
+
 int main(void)
 {
+	static uint32_t each[] = { K2U_BACKING_VMALLOC, K2U_BACKING_CONTIG };
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_prestate(test_pipe, &each[0]),
+		cmocka_unit_test_prestate(test_pipe, &each[1]),
 		cmocka_unit_test(test_dontneed),
 		cmocka_unit_test(test_null_touch),
 		cmocka_unit_test(test_interrupted),

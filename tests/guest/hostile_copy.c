@@ -116,6 +116,8 @@ HOSTILE(read)
 		expect(h, "iov_at_minus_2", result(do_preadv(h->fd, v, 1, -2)));
 		expect(h, "rwf_nowait",
 		       result(preadv2(h->fd, many, 1, 0, RWF_NOWAIT)));
+		expect(h, "rwf_nowait_no_buffer",
+		       result(preadv2(h->fresh[0], many, 1, 0, RWF_NOWAIT)));
 		expect(h, "rwf_unknown",
 		       result(preadv2(h->fd, many, 1, 0, 1 << 30)));
 	}
@@ -393,6 +395,7 @@ HOSTILE(file_ops)
 	expect(h, "splice_from",
 	       result(splice(h->fd, &in, pipes[1], NULL, 64,
 			     SPLICE_F_NONBLOCK)));
+	check(read(pipes[0], path, sizeof(path)) == sizeof(path));
 	need(write(pipes[1], "", 1) == 1);
 	in = 0;
 	expect(h, "splice_to",
