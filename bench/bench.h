@@ -89,6 +89,9 @@ struct source_ops {
 	void (*disarm)(struct use *u);
 	/* Optional: the file that a mapping is of, and where; else b->fd, source.offset */
 	int (*where)(const struct source *s, struct buffer *b, off_t *offset);
+	/* Optional: whether a fresh destination for each copy is nothing to measure, and why */
+	bool (*stale)(const struct source *s, uint64_t size, char *why,
+		      size_t len);
 	/* Required with map(): faults that touching every page of a fresh mapping takes */
 	uint64_t (*expect)(const struct source *s, uint64_t size);
 	/* Optional: whether this size cannot be had, and why */
@@ -368,6 +371,7 @@ const char *env_hypervisor(const char *signature);
  * COUNT	counts, does not time: n is 1
  * OPEN	only for sources that are opened
  * SETTLE	icount: as many turns that are not recorded before each sample
+ * FRESH	maps, or has a fresh destination, in every turn
  */
 #define PROBE_LINEAR (1u << 0)
 #define PROBE_BYTES (1u << 1)
@@ -376,6 +380,7 @@ const char *env_hypervisor(const char *signature);
 #define PROBE_COUNT (1u << 4)
 #define PROBE_OPEN (1u << 5)
 #define PROBE_SETTLE (1u << 6)
+#define PROBE_FRESH (1u << 7)
 
 enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS };
 

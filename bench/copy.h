@@ -21,6 +21,8 @@ int uring_arm(struct use *u);
 ssize_t uring_copy(struct use *u, size_t len, off_t off);
 int uring_fixed_arm(struct use *u);
 void uring_fixed_disarm(struct use *u);
+bool uring_fixed_stale(const struct source *s, uint64_t size, char *why,
+		       size_t len);
 ssize_t uring_fixed_copy(struct use *u, size_t len, off_t off);
 bool uring_cmd_absent(char *why, size_t len);
 int uring_cmd_arm(struct use *u);

@@ -283,7 +283,7 @@ static int sample_fault(struct cell *c, uint64_t n, struct reading *out)
 
 static const struct probe probe_fault = {
 	.access = K2U_ACCESS_BOTH,
-	.flags = PROBE_BYTES,
+	.flags = PROBE_BYTES | PROBE_FRESH,
 	.metric = { { "first-touch", "fault", UNIT_TIME } },
 	.sample = sample_fault,
 	.fixed = fixed_once,

@@ -117,6 +117,7 @@ static uint64_t fixed_once(const struct run *r, uint64_t size)
 
 static const struct probe probe_pass = {
 	.access	= K2U_ACCESS_BOTH,
+	.flags	= PROBE_FRESH,
 	.metric	= {
 		[SETUP]	   = { "setup", "pass", UNIT_TIME },
 		[FIRST]	   = { "first-touch", "pass", UNIT_TIME },
@@ -243,7 +244,7 @@ static uint64_t fixed_uses(const struct run *r, uint64_t size)
 
 static const struct probe probe_per_use = {
 	.access = K2U_ACCESS_BOTH,
-	.flags = PROBE_BYTES | PROBE_LINEAR,
+	.flags = PROBE_BYTES | PROBE_LINEAR | PROBE_FRESH,
 	.k = 1,
 	.metric = { { "all", "per_use", UNIT_RATE } },
 	.sample = sample_uses,
@@ -253,7 +254,7 @@ static const struct probe probe_per_use = {
 #define PROBE_E2E(uses)                                           \
 	static const struct probe probe_e2e_##uses = {            \
 		.access = K2U_ACCESS_BOTH,                        \
-		.flags = PROBE_BYTES,                             \
+		.flags = PROBE_BYTES | PROBE_FRESH,               \
 		.k = uses,                                        \
 		.metric = { { "all", "e2e_" #uses, UNIT_TIME } }, \
 		.sample = sample_uses,                            \

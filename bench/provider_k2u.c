@@ -234,6 +234,15 @@ static const struct source_ops k2u_ops = {
 	.refuse = k2u_refuse,
 };
 
+/* Its time would be that of zeroing what nobody uses */
+static bool huge_stale(const struct source *s, uint64_t size, char *why,
+		       size_t len)
+{
+	snprintf(why, len, "a fresh huge page (%zu bytes) for less than that",
+		 pmd_bytes());
+	return size % pmd_bytes();
+}
+
 /* What is particular to an access or a kind of faults: no branch where it is timed */
 static const struct way {
 	unsigned int access, faults; /* of the registry's line */
@@ -254,13 +263,15 @@ static const struct way {
 	{ .access = K2U_ACCESS_FIXED,
 	  .ops = { .copy = uring_fixed_copy,
 		   .arm = uring_fixed_arm,
-		   .disarm = uring_fixed_disarm },
+		   .disarm = uring_fixed_disarm,
+		   .stale = uring_fixed_stale },
 	  .flags = SOURCE_ARMS,
 	  .absent = uring_absent },
 	{ .access = K2U_ACCESS_CMD,
 	  .ops = { .copy = uring_cmd_copy, .arm = uring_cmd_arm },
 	  .absent = uring_cmd_absent },
 	{ .access = K2U_ACCESS_HUGE,
+	  .ops = { .stale = huge_stale },
 	  .flags = SOURCE_HUGE,
 	  .absent = thp_absent },
 	{ .access = K2U_ACCESS_MAP_OTHER,
@@ -291,6 +302,7 @@ static const struct way *way_of(unsigned int m)
 		way_ops[m].where = w->ops.where;
 		way_ops[m].arm = w->ops.arm;
 		way_ops[m].disarm = w->ops.disarm;
+		way_ops[m].stale = w->ops.stale;
 	}
 	return w;
 }

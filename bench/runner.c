@@ -564,6 +564,7 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 {
 	const struct group *g = st->group;
 	struct run *r = st->run;
+	char why[160];
 	unsigned int i;
 
 	for (i = 0; i < g->nr_probes; i++) {
@@ -577,6 +578,12 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 			check_row(r, g, s, p->metric, "available", "", "",
 				  "unavailable",
 				  "user space cannot write these bytes");
+			continue;
+		}
+		if (p->flags & PROBE_FRESH && s->ops->stale &&
+		    s->ops->stale(s, g->bytes, why, sizeof(why))) {
+			check_row(r, g, s, p->metric, "available", "", "",
+				  "unavailable", why);
 			continue;
 		}
 		*c = (struct cell){
