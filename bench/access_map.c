@@ -80,3 +80,34 @@ const struct access_ops access_map = {
 	.touch = map_touch,
 	.teardown = map_teardown,
 };
+
+/* ---- with a beginning and an end ---- */
+
+static int sync_consume(struct use *u, uint64_t *sum)
+{
+	int (*sync)(const struct use *u, bool begin) = u->src->ops->sync;
+	int err = sync(u, true);
+
+	if (err)
+		return err;
+	*sum += consume(u->addr, u->size);
+	return sync(u, false);
+}
+
+static int sync_touch(struct use *u)
+{
+	int (*sync)(const struct use *u, bool begin) = u->src->ops->sync;
+	int err = sync(u, true);
+
+	if (err)
+		return err;
+	map_touch(u);
+	return sync(u, false);
+}
+
+const struct access_ops access_sync = {
+	.setup = map_setup,
+	.consume = sync_consume,
+	.touch = sync_touch,
+	.teardown = map_teardown,
+};

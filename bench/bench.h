@@ -61,6 +61,7 @@ struct buffer {
 	const char *contents; /* its bytes, for storing and comparing them */
 	uint64_t paddr,
 		vaddr; /* of its pages, where devmem.c was asked; or 0 */
+	int dmabuf; /* a dma-buf of it, where one was asked for; or -1 */
 };
 
 /*
@@ -87,6 +88,8 @@ struct source_ops {
 	/* Optional: what copies to u->addr need ahead of the first; its opposite */
 	int (*arm)(struct use *u);
 	void (*disarm)(struct use *u);
+	/* Optional: the beginning, or the end, of an access to a mapping */
+	int (*sync)(const struct use *u, bool begin);
 	/* Optional: the file that a mapping is of, and where; else b->fd, source.offset */
 	int (*where)(const struct source *s, struct buffer *b, off_t *offset);
 	/* Optional: whether a fresh destination for each copy is nothing to measure, and why */
@@ -232,13 +235,17 @@ struct access_ops {
 	int (*teardown)(struct use *u);
 };
 
-extern const struct access_ops access_copy, access_map, access_null;
+/* sync: a mapping whose every access has a beginning and an end */
+extern const struct access_ops access_copy, access_map, access_null,
+	access_sync;
 
 static inline const struct access_ops *access_of(const struct source *s)
 {
 	if (s->flags & SOURCE_NULL)
 		return &access_null;
-	return s->access & K2U_ACCESS_MAP ? &access_map : &access_copy;
+	return !(s->access & K2U_ACCESS_MAP) ? &access_copy :
+	       s->ops->sync		     ? &access_sync :
+					       &access_map;
 }
 
 char *map_private(char *at, size_t len);

@@ -2,6 +2,7 @@
 /* provider_k2u.c - the module's methods (methods.def), through /dev/k2u. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dma-buf.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -126,16 +127,35 @@ static int mem_where(const struct source *s, struct buffer *b, off_t *offset)
 	return err ? -1 : fd[b->readonly];
 }
 
-/* What is timed is the mmap(): the first one, which looks the address up, is not */
-static char *mem_map(const struct source *s, struct buffer *b, char *at)
+/* What is timed is the mmap(): the first one, which looks for the file, is not */
+static char *other_map(const struct source *s, struct buffer *b, char *at)
 {
 	off_t offset;
-	int fd = mem_where(s, b, &offset);
+	int fd = s->ops->where(s, b, &offset);
 
 	if (fd < 0)
 		return MAP_FAILED;
 	return mmap(at, b->size, PROT_READ,
 		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), fd, offset);
+}
+
+static int dmabuf_where(const struct source *s, struct buffer *b, off_t *offset)
+{
+	struct k2u_export export = {};
+
+	if (b->dmabuf < 0)
+		b->dmabuf = ioctl(b->fd, K2U_IOC_EXPORT, &export);
+	*offset = 0;
+	return b->dmabuf;
+}
+
+static int dmabuf_sync(const struct use *u, bool begin)
+{
+	struct dma_buf_sync sync = { .flags = DMA_BUF_SYNC_READ |
+					      (begin ? DMA_BUF_SYNC_START :
+						       DMA_BUF_SYNC_END) };
+
+	return ioctl(u->buf->dmabuf, DMA_BUF_IOCTL_SYNC, &sync) ? -errno : 0;
 }
 
 /* lseek() and read(): pread() takes no negative position (ksys_pread64(), fs/read_write.c) */
@@ -243,6 +263,29 @@ static bool huge_stale(const struct source *s, uint64_t size, char *why,
 	return size % pmd_bytes();
 }
 
+static bool dmabuf_absent(char *why, size_t len)
+{
+	const struct source src = { .store_id = K2U_BACKING_VMALLOC,
+				    .ops = &k2u_ops };
+	struct buffer b = { .src = &src,
+			    .size = page_bytes(),
+			    .node = K2U_NODE_ANY };
+	off_t offset;
+	int fd;
+
+	if (buffer_open(&b))
+		return false; /* for a reason that others say */
+	fd = dmabuf_where(&src, &b, &offset);
+	if (fd < 0 && errno == EOPNOTSUPP)
+		snprintf(
+			why, len,
+			"the kernel is built without CONFIG_DMA_SHARED_BUFFER");
+	else if (fd < 0)
+		snprintf(why, len, "K2U_IOC_EXPORT: %m");
+	buffer_close(&b);
+	return fd < 0;
+}
+
 /* What is particular to an access or a kind of faults: no branch where it is timed */
 static const struct way {
 	unsigned int access, faults; /* of the registry's line */
@@ -275,7 +318,12 @@ static const struct way {
 	  .flags = SOURCE_HUGE,
 	  .absent = thp_absent },
 	{ .access = K2U_ACCESS_MAP_OTHER,
-	  .ops = { .map = mem_map, .where = mem_where } },
+	  .ops = { .map = other_map, .where = mem_where } },
+	{ .access = K2U_ACCESS_DMABUF,
+	  .ops = { .map = other_map,
+		   .where = dmabuf_where,
+		   .sync = dmabuf_sync },
+	  .absent = dmabuf_absent },
 	{ .access = K2U_ACCESS_COPY_OTHER, .ops = { .copy = kmem_copy } },
 	{ .access = K2U_ACCESS_MAP,
 	  .faults = K2U_FAULTS_POPULATE_READ,
@@ -300,6 +348,7 @@ static const struct way *way_of(unsigned int m)
 		way_ops[m].map = w->ops.map ?: k2u_ops.map;
 		way_ops[m].copy = w->ops.copy ?: k2u_ops.copy;
 		way_ops[m].where = w->ops.where;
+		way_ops[m].sync = w->ops.sync;
 		way_ops[m].arm = w->ops.arm;
 		way_ops[m].disarm = w->ops.disarm;
 		way_ops[m].stale = w->ops.stale;

@@ -369,7 +369,11 @@ static int64_t verify_map(struct state *st, const struct source *s,
 	if (err)
 		return err - 1;
 	use_fill(&u);
+	if (s->ops->sync && s->ops->sync(&u, true))
+		return -errno - 1;
 	at = bytes_differ(u.addr, b->contents, u.size);
+	if (s->ops->sync && s->ops->sync(&u, false))
+		at = -errno - 1;
 	access_map.teardown(&u);
 	return at;
 }

@@ -2,6 +2,7 @@
 /* source.c - the table of sources, and the buffers that they read. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 
@@ -109,6 +110,7 @@ int buffer_open(struct buffer *b)
 
 	b->fd = -1;
 	b->paddr = b->vaddr = 0;
+	b->dmabuf = -1;
 	if (!ops->open)
 		return 0;
 	err = ops->open(b);
@@ -128,4 +130,7 @@ void buffer_close(struct buffer *b)
 	if (b->src->ops->close)
 		b->src->ops->close(b);
 	b->fd = -1;
+	if (b->dmabuf >= 0)
+		close(b->dmabuf);
+	b->dmabuf = -1;
 }

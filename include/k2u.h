@@ -63,6 +63,7 @@ enum k2u_method_id {
 #define K2U_ACCESS_HUGE		(K2U_ACCESS_COPY | 1u << 8)	/* read() into a huge page */
 #define K2U_ACCESS_COPY_OTHER	(1u << 16)	/* a copy from another file than the device */
 #define K2U_ACCESS_MAP_OTHER	(1u << 17)	/* loads from a mapping of another file */
+#define K2U_ACCESS_DMABUF	(K2U_ACCESS_MAP_OTHER | 1u << 18)	/* ... by K2U_IOC_EXPORT */
 
 /* How the pages of a buffer were obtained (bits; a buffer has exactly one) */
 #define K2U_BACKING_VMALLOC	(1u << 0)	/* order-0 pages in a VM_USERMAP vmalloc area */
@@ -228,6 +229,20 @@ struct k2u_copy {
 	__u64 reserved[4];	/* must be 0 */
 };
 
+/*
+ * K2U_IOC_EXPORT: a dma-buf of the buffer, which is mapped by its own mmap() and
+ * holds the open file. Returns its file descriptor, close-on-exec and open as the
+ * file is. No device can be attached to it.
+ *	EOPNOTSUPP	not on this kernel, or not of this backing
+ *	EMFILE		the process has too many files
+ *	ENOMEM		no memory for it, or the default buffer
+ *	EINTR		a signal came while the default buffer was being made
+ */
+struct k2u_export {
+	__u64 flags;		/* must be 0 */
+	__u64 reserved[3];	/* must be 0 */
+};
+
 #define K2U_IOC_MAGIC		0xb5
 #define K2U_IOC_SETUP		_IOW(K2U_IOC_MAGIC, 0, struct k2u_setup)
 #define K2U_IOC_FILL		_IOW(K2U_IOC_MAGIC, 1, struct k2u_fill)
@@ -236,5 +251,6 @@ struct k2u_copy {
 #define K2U_IOC_INSPECT		_IOWR(K2U_IOC_MAGIC, 4, struct k2u_inspect)
 #define K2U_IOC_INFO		_IOWR(K2U_IOC_MAGIC, 5, struct k2u_info)
 #define K2U_IOC_COPY		_IOW(K2U_IOC_MAGIC, 6, struct k2u_copy)
+#define K2U_IOC_EXPORT		_IOW(K2U_IOC_MAGIC, 8, struct k2u_export)
 
 #endif /* K2U_H */

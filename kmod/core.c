@@ -307,6 +307,24 @@ static long k2u_ioctl_copy(struct file *file, void __user *uarg)
 				      (u64)MAX_RW_COUNT));
 }
 
+static long k2u_ioctl_export(struct file *file, void __user *uarg)
+{
+	const struct k2u_buffer *buf;
+	struct k2u_export arg;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (K2U_RESERVED(arg) || arg.flags)
+		return -EINVAL;
+
+	buf = k2u_file_buffer(file->private_data);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	if (!(k2u_methods[K2U_METHOD_dmabuf].backings & buf->backing))
+		return -EOPNOTSUPP;
+	return k2u_dmabuf_export(file, buf);
+}
+
 static long k2u_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *uarg = (void __user *)arg;
@@ -326,6 +344,8 @@ static long k2u_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return k2u_ioctl_info(file, uarg);
 	case K2U_IOC_COPY:
 		return k2u_ioctl_copy(file, uarg);
+	case K2U_IOC_EXPORT:
+		return k2u_ioctl_export(file, uarg);
 	default:
 		return -ENOTTY;
 	}

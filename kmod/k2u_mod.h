@@ -178,6 +178,13 @@ extern const struct vm_operations_struct k2u_fault_vm_ops;
 ssize_t k2u_copy_to_user(const struct k2u_buffer *buf, size_t pos,
 			 void __user *to, size_t count);
 
+/* method_pfn.c */
+int k2u_pfn_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
+		 unsigned long first);
+
+/* method_dmabuf.c */
+int k2u_dmabuf_export(struct file *file, const struct k2u_buffer *buf);
+
 /* method_read.c */
 ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from);

@@ -5,8 +5,8 @@
  */
 #include "k2u_mod.h"
 
-static int k2u_pfn_mmap(const struct k2u_buffer *buf,
-			struct vm_area_struct *vma, unsigned long first)
+int k2u_pfn_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
+		 unsigned long first)
 {
 	const unsigned long nr = vma_pages(vma);
 	const unsigned long step = buf->pages ? 1 : nr;

@@ -91,13 +91,14 @@ measured() {
 }
 
 if provided 6.12-devmem; then
-	guest "6.12-devmem nopat" 6.12-devmem nopat '' "guest_devmem works" guest_contents guest_alias
+	guest "6.12-devmem nopat" 6.12-devmem nopat '' "guest_devmem works" "guest_contents devmem" guest_alias
 	guest "6.12-devmem" 6.12-devmem '' '' "guest_devmem PAT"
 	measured 6.12-devmem nopat devmem
 fi
 if provided 5.10-devmem; then
-	guest "5.10-devmem nopat" 5.10-devmem nopat '' "guest_devmem works" guest_contents guest_alias
-	guest "5.10-devmem" 5.10-devmem '' '' "guest_devmem PAT" guest_contents
+	guest "5.10-devmem nopat" 5.10-devmem nopat '' "guest_devmem works" "guest_contents devmem" \
+		"guest_contents kmem" guest_alias
+	guest "5.10-devmem" 5.10-devmem '' '' "guest_devmem PAT" "guest_contents kmem"
 	measured 5.10-devmem nopat devmem kmem
 fi
 # Locked down once the module is there: that of nobody's signing is not loaded afterwards

@@ -157,6 +157,14 @@ case $1 in
 5.10) expect "populate_read is not there" "$(faults populate_read 0 | grep -v '^no fault counts')" ;;
 *) expect "populate_read takes none" "$(faults populate_read 0)" ;;
 esac
+# Debian's 5.10 has no dma-bufs in its cloud kernel, and says so
+if grep -qx 'CONFIG_DMA_SHARED_BUFFER=y' "$(field config "$tmp/kernel")"; then
+	expect "dmabuf takes none" "$(faults dmabuf 0)"
+else
+	expect "dmabuf is unavailable, for want of CONFIG_DMA_SHARED_BUFFER" "$(
+		grep -q '"method": *"dmabuf"[^}]*"reason": *"[^"]*CONFIG_DMA_SHARED_BUFFER' "$tmp/run/env.json" ||
+			echo 'no such reason in env.json')"
+fi
 
 # The rule that forbids /dev/mem is named; Debian's kernels have STRICT_DEVMEM
 reason=$(sed -n 's/.*"method": *"devmem", *"backing": *"contig"[^}]*"reason": *"\([^"]*\)".*/\1/p' "$tmp/run/env.json")

@@ -192,7 +192,8 @@ static void test_fill(void **state)
 	close(fd);
 }
 
-int main(void)
+/* guest_contents [METHOD] */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_default_buffer),
@@ -201,6 +202,10 @@ int main(void)
 	};
 	int failed = 0;
 
+	if (argc > 1) {
+		only_method = argv[1];
+		return run_rows("contents", test_contents, 0, 0);
+	}
 	failed += run_rows("contents", test_contents, 0, 0);
 	failed += run_rows("offset", test_offset, K2U_ACCESS_MAP, 0);
 	failed += cmocka_run_group_tests(tests, NULL, NULL);
