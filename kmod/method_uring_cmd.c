@@ -33,6 +33,7 @@ int k2u_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	struct k2u_file *f = cmd->file->private_data;
 	const struct k2u_buffer *buf;
 	struct k2u_copy arg;
+	ssize_t n;
 	int err;
 
 	if (cmd->cmd_op != K2U_IOC_COPY)
@@ -52,9 +53,10 @@ int k2u_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	if (!arg.size || arg.offset >= buf->size)
 		return 0;
 	k2u_spin(K2U_METHOD_uring_cmd);
-	return k2u_copy_to_user(buf, arg.offset, u64_to_user_ptr(arg.addr),
-				min3(arg.size, buf->size - arg.offset,
-				     (u64)MAX_RW_COUNT));
+	n = k2u_copy_to_user(buf, arg.offset, u64_to_user_ptr(arg.addr),
+			     min3(arg.size, buf->size - arg.offset,
+				  (u64)MAX_RW_COUNT));
+	return k2u_uring_result(cmd, n, issue_flags);
 }
 
 const struct k2u_method_ops k2u_method_uring_cmd = {};

@@ -76,8 +76,12 @@ static inline bool k2u_may_map_pages(const struct vm_fault *vmf)
 
 #if defined(K2U_HAVE_URING_CMD_SQE) || defined(K2U_HAVE_URING_CMD_H)
 #define k2u_uring_payload(command) ((const void *)(command)->sqe->cmd)
+#define k2u_uring_result(command, result, flags) (result)
 #else
 #define k2u_uring_payload(command) ((command)->cmd)
+/* A worker does not complete what returns more than 0 (io_wq_submit_work(), 6.1) */
+#define k2u_uring_result(command, result, flags) \
+	(io_uring_cmd_done(command, result, 0, flags), -EIOCBQUEUED)
 #endif
 
 #ifdef CONFIG_X86
