@@ -97,6 +97,8 @@ struct source_ops {
 		      size_t len);
 	/* Required with map(): faults that touching every page of a fresh mapping takes */
 	uint64_t (*expect)(const struct source *s, uint64_t size);
+	/* Optional: what a mapping is, and the kernel's own of its buffer */
+	int (*inspect)(const struct use *u, struct k2u_inspect *seen);
 	/* Optional: whether this size cannot be had, and why */
 	bool (*refuse)(const struct source *s, uint64_t size, char *why,
 		       size_t len);
@@ -107,6 +109,7 @@ struct source_ops {
  * FRESH	a mapping begins empty: its user writes it
  * HUGE	wants transparent huge pages, which are off for all others: its
  *	mapping, or the destination of its copies
+ * ASKED	only where its backing is asked for: it says what another one says
  * PINS	faults of its destination are no event of perf (they have no
  *	registers: mm_account_fault(), mm/memory.c)
  * ARMS	its destination is there, pinned, once it is armed: no faults later
@@ -116,13 +119,15 @@ struct source_ops {
 #define SOURCE_HUGE (1u << 2)
 #define SOURCE_PINS (1u << 3)
 #define SOURCE_ARMS (1u << 4)
+#define SOURCE_ASKED (1u << 5)
 
 struct source {
 	const char *provider, *method, *backing;
+	const char *cache; /* attribute of the buffer's mappings */
 	unsigned int access; /* K2U_ACCESS_* */
 	unsigned int flags; /* SOURCE_* */
 	unsigned int id; /* provider's own; k2u: enum k2u_method_id */
-	/* Sources of a provider with the same one share a buffer; k2u: K2U_BACKING_* */
+	/* Sources of a provider with the same one share a buffer; k2u: see STORE() */
 	unsigned int store_id;
 	size_t head; /* bytes that a mapping has ahead of the data */
 	uint64_t offset; /* of the file at which a mapping begins */
@@ -143,6 +148,9 @@ void sources_free(struct sources *s);
 const struct source *source_find(const struct sources *s, const char *name);
 json_t *sources_json(const struct sources *s);
 void sources_print(const struct sources *s, FILE *f);
+struct options;
+bool source_wanted(const struct source *s, const struct options *o);
+const char *source_label(const struct source *s);
 static inline bool source_available(const struct source *s)
 {
 	return !s->reason[0];
@@ -326,6 +334,7 @@ struct options {
 	const char *out, *stream, *device, *venue, *run_id;
 	const char *config; /* file of the kernel's configuration, or NULL */
 	const char *measures, *methods, *providers; /* comma lists; NULL: all */
+	const char *backings; /* NULL: all but those of SOURCE_ASKED */
 	uint64_t sizes[MAX_SIZES];
 	unsigned int nr_sizes;
 	const char *facts[MAX_FACTS]; /* --env=KEY=VALUE */

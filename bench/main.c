@@ -32,6 +32,7 @@ enum {
 	OPT_MEASURES,
 	OPT_METHODS,
 	OPT_PROVIDERS,
+	OPT_BACKINGS,
 	OPT_SIZES,
 	OPT_SEED,
 	OPT_VENUE,
@@ -70,6 +71,8 @@ static const struct argp_option options[] = {
 	       "methods of \"k2u-bench list\" (default: all)"),
 	OPTION("providers", OPT_PROVIDERS, "LIST",
 	       "of: k2u, tree (default: all)"),
+	OPTION("backings", OPT_BACKINGS, "LIST",
+	       "backings of \"k2u-bench list\" (default: all but pages, whose pages are mapped and copied as those of vmalloc are)"),
 	OPTION("sizes", OPT_SIZES, "LIST",
 	       "of throughput, faults, mmap and munmap, as 4K,1M"),
 	OPTION("blocks", OPT_BLOCKS, "N",
@@ -138,6 +141,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_PROVIDERS:
 		o->providers = arg;
+		break;
+	case OPT_BACKINGS:
+		o->backings = arg;
 		break;
 	case OPT_DEVICE:
 		o->device = arg;
@@ -266,12 +272,14 @@ static void join(char *list, size_t len, const char *name)
 
 static bool names_valid(const struct run *r)
 {
-	char method[256] = "", provider[64] = "", measure[256] = "";
+	char method[512] = "", provider[64] = "", backing[256] = "";
+	char measure[256] = "";
 	unsigned int i;
 
 	for (i = 0; i < r->src.nr; i++) {
 		join(method, sizeof(method), r->src.v[i].method);
 		join(provider, sizeof(provider), r->src.v[i].provider);
+		join(backing, sizeof(backing), r->src.v[i].backing);
 	}
 	for (i = 0; i < nr_measures; i++)
 		join(measure, sizeof(measure), measures[i].name);
@@ -279,6 +287,7 @@ static bool names_valid(const struct run *r)
 	       known_names("test-spin", r->opt.spin ? r->opt.spin_method : NULL,
 			   method) &&
 	       known_names("providers", r->opt.providers, provider) &&
+	       known_names("backings", r->opt.backings, backing) &&
 	       known_names("measures", r->opt.measures, measure);
 }
 
@@ -291,16 +300,14 @@ static bool any_available(const struct run *r)
 	for (pass = 0; pass < 2; pass++) {
 		for (i = 0; i < r->src.nr; i++) {
 			s = &r->src.v[i];
-			if (!in_list(r->opt.methods, s->method) ||
-			    !in_list(r->opt.providers, s->provider))
+			if (!source_wanted(s, &r->opt))
 				continue;
 			if (source_available(s))
 				return true;
 			if (pass)
 				fprintf(stderr,
-					"k2u-bench: %s/%s/%s is unavailable: %s\n",
-					s->provider, s->method, s->backing,
-					s->reason);
+					"k2u-bench: %s is unavailable: %s\n",
+					source_label(s), s->reason);
 		}
 	}
 	fprintf(stderr, "k2u-bench: nothing that was asked for is available\n");

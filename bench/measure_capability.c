@@ -406,9 +406,8 @@ static int observe_all(struct run *r, const struct group *g)
 	for (i = 0; i < r->src.nr; i++) {
 		const struct source *s = &r->src.v[i];
 
-		if (!in_list(r->opt.methods, s->method) ||
-		    !in_list(r->opt.providers, s->provider) ||
-		    s->flags & SOURCE_NULL ||
+		if (!source_wanted(s, &r->opt) || s->flags & SOURCE_NULL ||
+		    strcmp(s->cache, "wb") ||
 		    /* What is asked of copies is asked of the file: of read */
 		    (s->access != K2U_ACCESS_COPY &&
 		     !(s->access & K2U_ACCESS_MAP)))

@@ -110,7 +110,8 @@ static int read_counts(struct buffer *b, uint64_t *count)
 struct counts {
 	uint64_t last[NR_COUNTS];
 	bool agree, expected, module; /* in every sample */
-	bool not_huge; /* a THP mapping got small pages */
+	bool not_huge; /* a mapping of huge pages got small ones */
+	unsigned int memtype, linear; /* as inspected; 0: not */
 };
 
 static int begin_count(struct cell *c)
@@ -129,12 +130,28 @@ static void end_count(struct cell *c)
 	perf_put();
 }
 
-static bool is_huge(const struct use *u)
+/* What the mapping became, by the page tables where the source shows them */
+static void look(const struct use *u, struct counts *all)
 {
+	struct k2u_inspect seen = { .pmd_pages = 0 };
 	char text[64];
+	bool huge;
 
-	return smaps_field(u->addr, "AnonHugePages", text, sizeof(text)) &&
-	       strtoull(text, NULL, 10) * KIB == pmd_round_up(u->size);
+	if (u->src->ops->inspect && !u->src->ops->inspect(u, &seen)) {
+		all->memtype = seen.cache;
+		all->linear = seen.linear_cache;
+	}
+	if (!(u->src->flags & SOURCE_HUGE))
+		return;
+	if (u->src->access & K2U_ACCESS_MAP && u->src->ops->inspect)
+		huge = seen.pmd_pages * page_bytes() ==
+		       u->size / pmd_bytes() * pmd_bytes();
+	else
+		huge = smaps_field(u->addr, "AnonHugePages", text,
+				   sizeof(text)) &&
+		       strtoull(text, NULL, 10) * KIB == pmd_round_up(u->size);
+	if (!huge)
+		all->not_huge = true;
 }
 
 static uint64_t perf_sees(const struct source *s, uint64_t faults)
@@ -160,8 +177,8 @@ static int sample_count(struct cell *c, uint64_t n, struct reading *out)
 		err = acc->touch(&u);
 	if (!err)
 		err = read_counts(c->buf, count);
-	if (c->src->flags & SOURCE_HUGE && !is_huge(&u))
-		all->not_huge = true;
+	if (!err)
+		look(&u, all);
 	acc->teardown(&u);
 	if (err)
 		return err;
@@ -204,10 +221,37 @@ static void check_count(struct cell *c, int metric, const char *name,
 		c->run->failed++;
 }
 
+/*
+ * The memory type of an entry, against what the buffer was asked for. Another
+ * one is no error of ours and no reason to trust the figures: it is said.
+ */
+static void check_memtype(struct cell *c, const char *name, unsigned int got)
+{
+	static const char *const type[] = {
+		[K2U_MEMTYPE_WB] = "wb", [K2U_MEMTYPE_WC] = "wc",
+		[K2U_MEMTYPE_UC] = "uc", [K2U_MEMTYPE_UC_MINUS] = "uc-",
+		[K2U_MEMTYPE_WT] = "wt", [K2U_MEMTYPE_WP] = "wp",
+	};
+	const char *want = c->src->cache, *is;
+	bool ok;
+
+	if (got == K2U_MEMTYPE_UNKNOWN || got >= ARRAY_SIZE(type))
+		return;
+	is = type[got];
+	ok = !strcmp(is, want) || (!strcmp(want, "uc") && !strcmp(is, "uc-"));
+	check(c, NULL, name, want, is, ok ? "pass" : "substituted",
+	      ok ? "" :
+		   "the hardware uses another memory type than was asked for");
+}
+
 static int finish_count(struct cell *c)
 {
 	struct counts *n = c->priv;
 	const uint64_t *v = n->last;
+	const char *small =
+		n->not_huge ?
+			"4 KiB entries: the kernel made no PMD leaves for all of it" :
+			NULL;
 	char no_perf[128];
 
 	snprintf(
@@ -219,13 +263,13 @@ static int finish_count(struct cell *c)
 		    v[MINOR_PERF] + v[MAJOR_PERF], n->agree,
 		    perf.err ? no_perf : NULL);
 	check_count(c, MINOR_RUSAGE, "faults-expected", v[EXPECTED],
-		    v[MINOR_RUSAGE] + v[MAJOR_RUSAGE], n->expected,
-		    n->not_huge ? "the kernel had no huge pages for all of it" :
-				  NULL);
+		    v[MINOR_RUSAGE] + v[MAJOR_RUSAGE], n->expected, small);
 	if (c->src->ops->faults)
 		check_count(c, MINOR_MODULE, "faults-module",
 			    expected_module(c->src, c->buf->size),
-			    v[MINOR_MODULE], n->module, NULL);
+			    v[MINOR_MODULE], n->module, small);
+	check_memtype(c, "memtype", n->memtype);
+	check_memtype(c, "memtype-linear", n->linear);
 	return 0;
 }
 

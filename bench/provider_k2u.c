@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -33,12 +34,23 @@ static const struct {
 	unsigned int bit;
 	const char *name;
 } backings[] = {
-	{ K2U_BACKING_VMALLOC, "vmalloc" },
-	{ K2U_BACKING_CONTIG, "contig" },
+#define K2U_BACKING(bit, NAME, name) { K2U_BACKING_##NAME, #name },
+#include "backings.def"
+#undef K2U_BACKING
 };
+
+static const char *const caches[] = { [K2U_CACHE_WB] = "wb",
+				      [K2U_CACHE_WC] = "wc",
+				      [K2U_CACHE_UC] = "uc" };
+
+/* A buffer is of one backing and one cache attribute */
+#define STORE(backing, cache) ((backing) | (cache) << 16)
+#define STORE_BACKING(store) ((store)&0xffff)
+#define STORE_CACHE(store) ((store) >> 16)
 
 static const char *device;
 static struct k2u_info info;
+static struct k2u_method_info about[ARRAY_SIZE(methods)];
 
 const char *k2u_module_version(void)
 {
@@ -60,8 +72,8 @@ static int k2u_setup(struct buffer *b)
 {
 	struct k2u_setup setup = {
 		.size = b->size,
-		.backing = b->src->store_id,
-		.cache = K2U_CACHE_WB,
+		.backing = STORE_BACKING(b->src->store_id),
+		.cache = STORE_CACHE(b->src->store_id),
 		.node = b->node,
 	};
 
@@ -213,14 +225,40 @@ static ssize_t k2u_call(struct use *u, size_t len, off_t off)
 /* The registry is sorted by id: an id is an index. A slot is aligned to a PMD. */
 static uint64_t k2u_expect(const struct source *s, uint64_t size)
 {
-	const unsigned int kind = methods[s->id].faults;
-	uint64_t window = info.page_size;
+	const uint64_t page = info.page_size, leaf = info.pmd_size,
+		       window = page < K2U_AROUND_BYTES ? K2U_AROUND_BYTES :
+							  page;
 
-	if (kind == K2U_FAULTS_AROUND && window < K2U_AROUND_BYTES)
-		window = K2U_AROUND_BYTES;
-	return kind == K2U_FAULTS_PAGE || kind == K2U_FAULTS_AROUND ?
-		       (size + window - 1) / window :
-		       0;
+	if (s->flags & SOURCE_HUGE)
+		return size / leaf + (size % leaf + page - 1) / page;
+	switch (methods[s->id].faults) {
+	case K2U_FAULTS_PAGE:
+		return (size + page - 1) / page;
+	case K2U_FAULTS_AROUND:
+		return (size + window - 1) / window;
+	}
+	return 0;
+}
+
+/* Of a copy there is the kernel's own mapping: null's VMA is its handle */
+static int k2u_inspect(const struct use *u, struct k2u_inspect *seen)
+{
+	const struct source *s = u->src;
+	const bool map = s->access == K2U_ACCESS_MAP;
+	void *at = map ? u->addr :
+			 mmap(NULL, info.page_size, PROT_READ, MAP_SHARED,
+			      u->buf->fd, K2U_MMAP_OFFSET(K2U_METHOD_null));
+	int err = 0;
+
+	if (at == MAP_FAILED)
+		return -errno;
+	*seen = (struct k2u_inspect){ .addr = (uintptr_t)at,
+				      .size = map ? u->size : info.page_size };
+	if (ioctl(u->buf->fd, K2U_IOC_INSPECT, seen))
+		err = -errno;
+	if (!map)
+		munmap(at, info.page_size);
+	return err;
 }
 
 static bool k2u_refuse(const struct source *s, uint64_t size, char *why,
@@ -229,12 +267,17 @@ static bool k2u_refuse(const struct source *s, uint64_t size, char *why,
 	if (size > info.max_bytes)
 		snprintf(why, len, "over the module's max_bytes of %llu",
 			 info.max_bytes);
-	else if (s->store_id == K2U_BACKING_CONTIG &&
+	else if (STORE_BACKING(s->store_id) == K2U_BACKING_CONTIG &&
 		 size > info.max_contig_bytes)
 		snprintf(
 			why, len,
 			"over the largest contiguous buffer of %llu bytes (max_contig_bytes)",
 			info.max_contig_bytes);
+	else if (methods[s->id].faults == K2U_FAULTS_PMD &&
+		 size < info.pmd_size)
+		snprintf(why, len,
+			 "less than a PMD leaf maps, which is %llu bytes",
+			 info.pmd_size);
 	else
 		return false;
 	return true;
@@ -251,6 +294,7 @@ static const struct source_ops k2u_ops = {
 	.map = k2u_map,
 	.copy = k2u_copy,
 	.expect = k2u_expect,
+	.inspect = k2u_inspect,
 	.refuse = k2u_refuse,
 };
 
@@ -360,8 +404,10 @@ static const struct way *way_of(unsigned int m)
 static void k2u_probe(char *reason, size_t len)
 {
 	int fd = open(device, O_RDWR | O_CLOEXEC);
+	unsigned int m;
 
 	memset(&info, 0, sizeof(info));
+	memset(about, 0, sizeof(about));
 	if (fd < 0) {
 		snprintf(reason, len, "%s: %m (%s)", device,
 			 errno == EACCES || errno == EPERM ?
@@ -378,49 +424,133 @@ static void k2u_probe(char *reason, size_t len)
 			reason, len,
 			"%s: ABI version %u where %u is wanted (rebuild and reload k2u.ko)",
 			device, info.abi_version, K2U_ABI_VERSION);
+	else
+		for (m = 0; m < ARRAY_SIZE(methods) && !reason[0]; m++) {
+			about[m].method = methods[m].id;
+			if (ioctl(fd, K2U_IOC_METHOD, &about[m]))
+				snprintf(reason, len,
+					 "%s: method %s: K2U_IOC_METHOD: %m",
+					 device, methods[m].name);
+		}
 	close(fd);
 }
 
+/* Why a combination is not available, into row->reason */
+static void judge(struct source *row, unsigned int m, unsigned int backing,
+		  unsigned int cache, const char *absent)
+{
+	const size_t len = sizeof(row->reason);
+
+	if (!(methods[m].backings & backing))
+		snprintf(row->reason, len, "%s", methods[m].refusal);
+	else if (absent[0])
+		snprintf(row->reason, len, "%s", absent);
+	else if (about[m].absent[0])
+		snprintf(row->reason, len, "%s", about[m].absent);
+	else if (!(about[m].backings & backing))
+		snprintf(row->reason, len,
+			 "this kernel gives modules no such memory");
+	else if (way_of(m) && way_of(m)->absent)
+		way_of(m)->absent(row->reason, len);
+	else if (!(info.caches & 1u << cache))
+		snprintf(
+			row->reason, len,
+			"on this architecture a module cannot change the attribute of the kernel's own mapping");
+}
+
+/* Whether a mapping gets a PMD leaf in fact: else its reason, as it is known */
+static void try_leaf(struct source *row)
+{
+	struct buffer b = { .src = row, .size = info.pmd_size, .node = -1 };
+	struct k2u_inspect seen = { .pmd_pages = 0 };
+	struct use u = { .src = row, .buf = &b, .size = b.size };
+	struct utsname uts;
+	int err, v[2] = { 0 };
+
+	err = k2u_open(&b);
+	if (err)
+		return;
+	err = k2u_setup(&b);
+	if (err)
+		snprintf(row->reason, sizeof(row->reason),
+			 "a compound page of %lu bytes: %s", b.size,
+			 strerror(-err));
+	u.addr = err ? MAP_FAILED : k2u_map(row, &b, NULL);
+	if (u.addr != MAP_FAILED) {
+		thp_allow(true);
+		(void)*(volatile char *)u.addr;
+		thp_allow(false);
+		err = k2u_inspect(&u, &seen);
+		munmap(u.addr, u.size);
+	}
+	k2u_close(&b);
+	if (row->reason[0] || seen.pmd_pages)
+		return;
+	if (row->id == K2U_METHOD_fault) { /* a page each, then */
+		row->flags &= ~SOURCE_HUGE;
+		return;
+	}
+	uname(&uts);
+	(void)!sscanf(uts.release, "%d.%d", &v[0], &v[1]);
+	snprintf(
+		row->reason, sizeof(row->reason),
+		"its entries became such of a page, not PMD leaves: %s",
+		v[0] == 6 && v[1] < 7 ?
+			"Linux 6.0 to 6.6 do not ask a driver's ->huge_fault (mended in 6.7)" :
+			"see /sys/kernel/mm/transparent_hugepage/enabled");
+}
+
 static int add(struct sources *s, unsigned int m, unsigned int backing,
-	       const char *name, const char *absent)
+	       const char *name, unsigned int cache, const char *absent)
 {
 	struct source row = {
 		.provider = "k2u",
 		.method = methods[m].name,
 		.backing = name,
+		.cache = caches[cache],
 		.access = methods[m].access,
 		.id = methods[m].id,
 		.offset = K2U_MMAP_OFFSET(methods[m].id),
 		.map_flags = methods[m].faults == K2U_FAULTS_POPULATE ?
 				     MAP_POPULATE :
 				     0,
-		.store_id = backing,
+		.store_id = STORE(backing, cache),
 		.ops = &way_ops[m],
-		.flags = methods[m].id == K2U_METHOD_null ? SOURCE_NULL :
-			 methods[m].id == K2U_METHOD_pin  ? SOURCE_PINS :
-							    0,
 	};
 	const struct way *way = way_of(m);
 
 	if (way)
 		row.flags |= way->flags;
-
+	if (methods[m].id == K2U_METHOD_null)
+		row.flags |= SOURCE_NULL;
+	if (methods[m].id == K2U_METHOD_pin)
+		row.flags |= SOURCE_PINS;
+	if (methods[m].faults == K2U_FAULTS_PMD ||
+	    (methods[m].faults == K2U_FAULTS_PAGE &&
+	     backing == K2U_BACKING_HUGE))
+		row.flags |= SOURCE_HUGE;
+	if (backing == K2U_BACKING_PAGES)
+		row.flags |= SOURCE_ASKED;
 	if (row.access & K2U_ACCESS_MAP_OTHER)
 		row.access |= K2U_ACCESS_MAP;
 	if (row.access & K2U_ACCESS_COPY_OTHER)
 		row.access |= K2U_ACCESS_COPY;
 	snprintf(row.via, sizeof(row.via), "%s", methods[m].title);
-	if (!(methods[m].backings & backing))
-		snprintf(row.reason, sizeof(row.reason), "%s",
-			 methods[m].refusal);
-	else if (absent[0])
-		snprintf(row.reason, sizeof(row.reason), "%s", absent);
-	else if (!(info.backings & backing))
-		snprintf(row.reason, sizeof(row.reason),
-			 "this kernel gives modules no such memory");
-	else if (way && way->absent)
-		way->absent(row.reason, sizeof(row.reason));
+	judge(&row, m, backing, cache, absent);
+	if (row.flags & SOURCE_HUGE && row.access & K2U_ACCESS_MAP &&
+	    source_available(&row))
+		try_leaf(&row);
 	return source_add(s, &row) ? 0 : -ENOMEM;
+}
+
+/*
+ * Attributes other than write-back are offered where drivers have them: on
+ * contiguous memory, as device memory is, mapped by PFN; and read() beside it.
+ */
+static bool takes_caches(unsigned int id, unsigned int backing)
+{
+	return backing == K2U_BACKING_CONTIG &&
+	       (id == K2U_METHOD_pfn || id == K2U_METHOD_read);
 }
 
 /*
@@ -466,7 +596,7 @@ int provider_k2u(struct sources *s, const char *path, const char *config)
 {
 	char absent[160] = "", mem[256], kmem[256];
 	const char *why;
-	unsigned int m, i;
+	unsigned int m, i, c, nr;
 	int err = 0;
 
 	device = path;
@@ -474,14 +604,21 @@ int provider_k2u(struct sources *s, const char *path, const char *config)
 	mem_probe(config, absent, mem, kmem, sizeof(mem));
 	for (m = 0; m < ARRAY_SIZE(methods) && !err; m++) {
 		if (methods[m].id == K2U_METHOD_null) {
-			err = add(s, m, K2U_BACKING_VMALLOC, "none", absent);
+			err = add(s, m, K2U_BACKING_VMALLOC, "none",
+				  K2U_CACHE_WB, absent);
 			continue;
 		}
 		why = methods[m].id == K2U_METHOD_devmem ? mem :
 		      methods[m].id == K2U_METHOD_kmem	 ? kmem :
 							   absent;
-		for (i = 0; i < ARRAY_SIZE(backings) && !err; i++)
-			err = add(s, m, backings[i].bit, backings[i].name, why);
+		for (i = 0; i < ARRAY_SIZE(backings); i++) {
+			nr = takes_caches(methods[m].id, backings[i].bit) ?
+				     ARRAY_SIZE(caches) :
+				     1;
+			for (c = 0; c < nr && !err; c++)
+				err = add(s, m, backings[i].bit,
+					  backings[i].name, c, why);
+		}
 	}
 	return err;
 }

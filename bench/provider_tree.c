@@ -557,6 +557,7 @@ int provider_tree(struct sources *s)
 		if (!v)
 			return -ENOMEM;
 		v->provider = "tree";
+		v->cache = "wb";
 		if (v->ops == &perf_ops)
 			v->head = page_bytes();
 		if (v->store_id == STORE_BPF)

@@ -43,12 +43,6 @@ struct state {
 	unsigned int max_single; /* readings per metric that out has room for */
 };
 
-static bool selected(const struct run *r, const struct source *s)
-{
-	return in_list(r->opt.methods, s->method) &&
-	       in_list(r->opt.providers, s->provider);
-}
-
 int group_add(struct run *r, const char *measure, uint64_t size, uint64_t bytes,
 	      const struct probe *const *probes, unsigned int nr)
 {
@@ -83,10 +77,10 @@ static void check_row(struct run *r, const struct group *g,
 		if (clean[i] == ',' || clean[i] == '\n')
 			clean[i] = ';';
 	emit_line(r->emit, EMIT_CHECKS,
-		  "%s,%s,%s,%s,wb,%lu,%u,%s,%s,%s,%s,%s,%s,%s", g->measure,
-		  s->provider, s->method, s->backing, g->size, r->opt.boot,
-		  m ? m->phase : "all", m ? m->name : "", name, expected, got,
-		  verdict, clean);
+		  "%s,%s,%s,%s,%s,%lu,%u,%s,%s,%s,%s,%s,%s,%s", g->measure,
+		  s->provider, s->method, s->backing, s->cache, g->size,
+		  r->opt.boot, m ? m->phase : "all", m ? m->name : "", name,
+		  expected, got, verdict, clean);
 }
 
 void check(const struct cell *c, const struct metric *m, const char *name,
@@ -115,10 +109,9 @@ static void cell_died(struct cell *c, int err)
 	c->run->failed++;
 	snprintf(note, sizeof(note), "an operation failed: %s", strerror(-err));
 	check(c, c->probe->metric, "available", "", "", "fail", note);
-	fprintf(stderr, "k2u-bench: %s %s/%s/%s %lu bytes %s: %s\n",
-		c->group->measure, c->src->provider, c->src->method,
-		c->src->backing, c->group->size, c->probe->metric[0].name,
-		note);
+	fprintf(stderr, "k2u-bench: %s %s %lu bytes %s: %s\n",
+		c->group->measure, source_label(c->src), c->group->size,
+		c->probe->metric[0].name, note);
 }
 
 static unsigned int nr_metrics(const struct probe *p)
@@ -157,10 +150,10 @@ static void sample_row(struct cell *c, const struct metric *m,
 						    "ns";
 
 	emit_line(r->emit, EMIT_SAMPLES,
-		  "%s,%s,%s,%s,wb,%lu,1,%u,%s,%s,%s,%u,%u,%lu,%.5g,%.8g",
+		  "%s,%s,%s,%s,%s,%lu,1,%u,%s,%s,%s,%u,%u,%lu,%.5g,%.8g",
 		  c->group->measure, c->src->provider, c->src->method,
-		  c->src->backing, c->group->size, r->opt.boot, m->phase,
-		  m->name, unit, block, sample, out->iters,
+		  c->src->backing, c->src->cache, c->group->size, r->opt.boot,
+		  m->phase, m->name, unit, block, sample, out->iters,
 		  m->unit == UNIT_TIME ? timing_overhead(&r->timing, out) : 0.0,
 		  value_of(c, m, out));
 }
@@ -637,7 +630,7 @@ static int group_open(struct state *st)
 		return -ENOMEM;
 	if (!memory_suffices(st)) {
 		for (i = 0; i < r->src.nr; i++)
-			if (selected(r, &r->src.v[i]) &&
+			if (source_wanted(&r->src.v[i], &r->opt) &&
 			    source_available(&r->src.v[i]))
 				unavailable(
 					st, &r->src.v[i],
@@ -654,7 +647,7 @@ static int group_open(struct state *st)
 		const struct source *s = &r->src.v[i];
 		struct buffer *b;
 
-		if (!selected(r, s) || !source_available(s) ||
+		if (!source_wanted(s, &r->opt) || !source_available(s) ||
 		    !any_applies(g, s))
 			continue;
 		b = get_buffer(st, s);

@@ -30,19 +30,33 @@ void sources_free(struct sources *s)
 	*s = (struct sources){};
 }
 
-/* By provider/method/backing */
-const struct source *source_find(const struct sources *s, const char *name)
+/* provider/method/backing, and the cache attribute where it is not write-back */
+const char *source_label(const struct source *s)
 {
-	char full[64];
+	static char label[64];
+	const bool plain = !strcmp(s->cache, "wb");
+
+	snprintf(label, sizeof(label), "%s/%s/%s%s%s", s->provider, s->method,
+		 s->backing, plain ? "" : "/", plain ? "" : s->cache);
+	return label;
+}
+
+const struct source *source_find(const struct sources *s, const char *label)
+{
 	unsigned int i;
 
-	for (i = 0; i < s->nr; i++) {
-		snprintf(full, sizeof(full), "%s/%s/%s", s->v[i].provider,
-			 s->v[i].method, s->v[i].backing);
-		if (!strcmp(full, name))
+	for (i = 0; i < s->nr; i++)
+		if (!strcmp(source_label(&s->v[i]), label))
 			return &s->v[i];
-	}
 	return NULL;
+}
+
+bool source_wanted(const struct source *s, const struct options *o)
+{
+	return in_list(o->methods, s->method) &&
+	       in_list(o->providers, s->provider) &&
+	       (o->backings ? in_list(o->backings, s->backing) :
+			      !(s->flags & SOURCE_ASKED));
 }
 
 static const char *access_name(unsigned int access)
@@ -64,6 +78,7 @@ json_t *sources_json(const struct sources *s)
 		json_object_set_new(row, "provider", json_string(v->provider));
 		json_object_set_new(row, "method", json_string(v->method));
 		json_object_set_new(row, "backing", json_string(v->backing));
+		json_object_set_new(row, "cache", json_string(v->cache));
 		json_object_set_new(row, "access",
 				    json_string(access_name(v->access)));
 		json_object_set_new(row, "available",
@@ -79,16 +94,17 @@ void sources_print(const struct sources *s, FILE *f)
 {
 	unsigned int i;
 
-	fprintf(f, "%-8s  %-13s  %-9s  %-8s  %-9s  %s\n", "PROVIDER", "METHOD",
-		"BACKING", "ACCESS", "AVAILABLE", "VIA");
+	fprintf(f, "%-8s  %-13s  %-9s  %-5s  %-8s  %-9s  %s\n", "PROVIDER",
+		"METHOD", "BACKING", "CACHE", "ACCESS", "AVAILABLE", "VIA");
 	for (i = 0; i < s->nr; i++) {
 		const struct source *v = &s->v[i];
 
-		fprintf(f, "%-8s  %-13s  %-9s  %-8s  %-9s  %s\n", v->provider,
-			v->method, v->backing, access_name(v->access),
+		fprintf(f, "%-8s  %-13s  %-9s  %-5s  %-8s  %-9s  %s\n",
+			v->provider, v->method, v->backing, v->cache,
+			access_name(v->access),
 			source_available(v) ? "yes" : "no", v->via);
 		if (!source_available(v))
-			fprintf(f, "%56sunavailable: %s\n", "", v->reason);
+			fprintf(f, "%63sunavailable: %s\n", "", v->reason);
 	}
 }
 

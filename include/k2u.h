@@ -36,7 +36,7 @@
 
 /* clang-format off */
 
-#define K2U_ABI_VERSION		2
+#define K2U_ABI_VERSION		3
 #define K2U_DEVICE		"/dev/k2u"
 
 /* mmap offset: method in bits 40..47, byte offset below: buffers up to 1 TiB */
@@ -66,19 +66,36 @@ enum k2u_method_id {
 #define K2U_ACCESS_DMABUF	(K2U_ACCESS_MAP_OTHER | 1u << 18)	/* ... by K2U_IOC_EXPORT */
 
 /* How the pages of a buffer were obtained (bits; a buffer has exactly one) */
-#define K2U_BACKING_VMALLOC	(1u << 0)	/* order-0 pages in a VM_USERMAP vmalloc area */
-#define K2U_BACKING_CONTIG	(1u << 1)	/* physically contiguous, linear map */
-#define K2U_BACKING_ANY		(K2U_BACKING_VMALLOC | K2U_BACKING_CONTIG)
+enum k2u_backing {
+#define K2U_BACKING(bit, NAME, name) K2U_BACKING_##NAME = 1u << (bit),
+#include "backings.def"
+#undef K2U_BACKING
+	K2U_BACKINGS = 0
+#define K2U_BACKING(bit, NAME, name) | 1u << (bit)
+#include "backings.def"
+#undef K2U_BACKING
+};
 
-/* Cache attribute of a buffer's mappings */
+/* Sets of them, for methods.def */
+#define K2U_BACKING_ALL		K2U_BACKINGS
+#define K2U_BACKING_ANY		(K2U_BACKING_VMALLOC | K2U_BACKING_CONTIG | K2U_BACKING_PAGES)
+
+/*
+ * Cache attribute of a buffer: of its mappings to user space and, changed ahead
+ * of them and restored before its pages are freed, of the kernel's own.
+ * inspect tells what each became.
+ */
 #define K2U_CACHE_WB		0u		/* write-back */
+#define K2U_CACHE_WC		1u		/* write-combining */
+#define K2U_CACHE_UC		2u		/* uncached (x86: UC-, as of pgprot_noncached()) */
 
 /* The faults that touching every page of a fresh mapping takes */
 #define K2U_FAULTS_NONE		0u		/* all pages are mapped at mmap time */
-#define K2U_FAULTS_PAGE		1u		/* one for each page */
+#define K2U_FAULTS_PAGE		1u		/* one for each page; fault on K2U_BACKING_HUGE: as PMD */
 #define K2U_FAULTS_AROUND	2u		/* one for each window of K2U_AROUND_BYTES */
 #define K2U_FAULTS_POPULATE	3u		/* none: MAP_POPULATE takes one for each page */
 #define K2U_FAULTS_POPULATE_READ 4u		/* none: MADV_POPULATE_READ takes them */
+#define K2U_FAULTS_PMD		5u		/* one for each PMD leaf, and for each page that none maps */
 
 /* The window, aligned by address: 64 KiB, and a page where that is more */
 #define K2U_AROUND_BYTES	65536u
@@ -93,12 +110,13 @@ enum k2u_method_id {
  *	ENOMEM		the pages, or what max_bytes leaves over all open
  *			files, do not suffice
  *	EINVAL		size 0; no such backing, cache attribute or node
+ *	EOPNOTSUPP	not on this kernel: see backings and caches of k2u_info
  *	EINTR		a signal came while pages were being allocated
  */
 struct k2u_setup {
 	__u64 size;		/* bytes, 1 .. info.max_bytes */
 	__u32 backing;		/* one K2U_BACKING_* bit */
-	__u32 cache;		/* K2U_CACHE_WB */
+	__u32 cache;		/* K2U_CACHE_* */
 	__s32 node;		/* NUMA node, or K2U_NODE_ANY */
 	__u32 flags;		/* K2U_SETUP_* */
 	__u64 seed;		/* of the fill, with K2U_SETUP_FILL */
@@ -136,7 +154,8 @@ struct k2u_checksum {
  */
 struct k2u_counters {
 	__u64 faults;		/* out: faults served by ->fault or ->map_pages */
-	__u64 mapped_pages;	/* out: PTEs installed at mmap time or by a fault */
+	__u64 mapped_pages;	/* out: pages mapped at mmap time or by a fault; of a compound */
+				/* page that ->fault returned the core may map all: 1 */
 	__u64 read_bytes;	/* out: copied to user space */
 	__u64 written_bytes;	/* out: copied from user space */
 	__u64 vmas;		/* out: VMAs of this file alive now */
@@ -163,7 +182,9 @@ struct k2u_inspect {
 	__u64 pfn_runs;		/* out: runs of contiguous PFNs among them */
 	__u64 first_pfn;	/* out: of the first present page, if the file was */
 				/* opened with CAP_SYS_ADMIN (as in pagemap); else 0 */
-	__u64 reserved[3];	/* must be 0 */
+	__u32 linear_cache;	/* out: K2U_MEMTYPE_* of the kernel's linear mapping of the */
+				/* buffer's page at addr; UNKNOWN but on x86 */
+	__u32 reserved[5];	/* must be 0 */
 };
 
 #define K2U_VMA_READ		(1u << 0)
@@ -197,17 +218,19 @@ struct k2u_info {
 	__u64 used_bytes;	/* out: of which in use now */
 	__u64 max_contig_bytes;	/* out: largest K2U_BACKING_CONTIG buffer */
 	__u64 default_bytes;	/* out: size of a buffer made without K2U_IOC_SETUP */
-	__u64 pmd_size;		/* out: bytes that one PMD leaf maps */
+	__u64 pmd_size;		/* out: bytes that one PMD leaf maps: a page of K2U_BACKING_HUGE */
 	__u64 size;		/* out: of this file's buffer, bytes; 0: none yet */
 	__u32 backing;		/* out */
 	__u32 cache;		/* out */
 	__s32 node;		/* out: NUMA node of its first page */
 	__u32 flags;		/* out: K2U_INFO_* */
 	__u8 version[32];	/* out: module version, NUL terminated */
-	__u64 reserved[4];	/* must be 0 */
+	__u32 caches;		/* out: 1 << K2U_CACHE_* this kernel can give */
+	__u32 reserved[7];	/* must be 0 */
 };
 
 #define K2U_INFO_ACCOUNTED	(1u << 0)	/* pages are charged to the memory cgroup */
+#define K2U_INFO_PMD_PFN	(1u << 1)	/* a PMD leaf is of PFNs, not of a folio: VM_PFNMAP */
 
 /*
  * K2U_IOC_COPY: copy bytes of the buffer to user memory, by a method of access
@@ -226,6 +249,17 @@ struct k2u_copy {
 	__u64 addr;		/* user address */
 	__u32 method;		/* enum k2u_method_id */
 	__u32 flags;		/* must be 0 */
+	__u64 reserved[4];	/* must be 0 */
+};
+
+/*
+ * K2U_IOC_METHOD: what a method can do on this kernel. It never creates a buffer.
+ *	EINVAL		no such method
+ */
+struct k2u_method_info {
+	__u32 method;		/* enum k2u_method_id */
+	__u32 backings;		/* out: K2U_BACKING_* bits that it serves; absent: 0 */
+	__u8 absent[112];	/* out: why this kernel has it not, NUL terminated; or "" */
 	__u64 reserved[4];	/* must be 0 */
 };
 
@@ -251,6 +285,7 @@ struct k2u_export {
 #define K2U_IOC_INSPECT		_IOWR(K2U_IOC_MAGIC, 4, struct k2u_inspect)
 #define K2U_IOC_INFO		_IOWR(K2U_IOC_MAGIC, 5, struct k2u_info)
 #define K2U_IOC_COPY		_IOW(K2U_IOC_MAGIC, 6, struct k2u_copy)
+#define K2U_IOC_METHOD		_IOWR(K2U_IOC_MAGIC, 7, struct k2u_method_info)
 #define K2U_IOC_EXPORT		_IOW(K2U_IOC_MAGIC, 8, struct k2u_export)
 
 #endif /* K2U_H */

@@ -33,73 +33,27 @@ static void k2u_unreserve(unsigned long nr_pages)
 	atomic_long_sub(nr_pages, &k2u_used_pages);
 }
 
-static struct page *k2u_alloc_pages(int node, unsigned int order)
+/* More than the page allocator gives: the base pages of 64 KiB of arm64 */
+const u32 k2u_backings_absent = PMD_SIZE > KMALLOC_MAX_SIZE ? K2U_BACKING_HUGE :
+							      0;
+
+static struct page *k2u_alloc_pages(int node, unsigned int order, gfp_t gfp)
 {
+	gfp |= K2U_GFP_PAGES;
 	if (node == K2U_NODE_ANY) /* the caller's memory policy decides */
-		return alloc_pages(K2U_GFP_PAGES, order);
-	return alloc_pages_node(node, K2U_GFP_PAGES | __GFP_THISNODE, order);
+		return alloc_pages(gfp, order);
+	return alloc_pages_node(node, gfp | __GFP_THISNODE, order);
 }
 
-/*
- * What vmalloc_user() makes, which is zeroed order-0 pages in a VM_USERMAP
- * area; but vmalloc_user() can neither charge them to the caller's memory
- * cgroup, nor place them on a node, nor be interrupted. The area owns the pages
- * and the array (VM_MAP_PUT_PAGES).
- */
-static int k2u_alloc_vmalloc(struct k2u_buffer *buf, int node)
+static void k2u_free_array(struct k2u_buffer *buf, unsigned long nr)
 {
-	struct page **pages;
 	unsigned long i;
-	int err = -ENOMEM;
 
-	pages = kvmalloc_array(buf->nr_pages, sizeof(*pages),
-			       K2U_GFP | __GFP_ACCOUNT);
-	if (!pages)
-		return -ENOMEM;
-
-	for (i = 0; i < buf->nr_pages; i++) {
-		if (signal_pending(current)) {
-			err = -ERESTARTSYS;
-			goto free_pages;
-		}
-		pages[i] = k2u_alloc_pages(node, 0);
-		if (!pages[i])
-			goto free_pages;
+	for (i = 0; i < nr; i += buf->run) {
+		__free_pages(buf->pages[i], ilog2(buf->run));
 		cond_resched();
 	}
-
-	buf->vaddr = vmap(pages, buf->nr_pages,
-			  VM_MAP | VM_USERMAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
-	if (!buf->vaddr)
-		goto free_pages;
-	buf->pages = pages;
-	return 0;
-
-free_pages:
-	while (i--)
-		__free_page(pages[i]);
-	kvfree(pages);
-	return err;
-}
-
-/*
- * Split, so that every page has its own reference count and may be handed to a
- * fault handler: a tail page of a higher-order allocation may not.
- */
-static int k2u_alloc_contig(struct k2u_buffer *buf, int node)
-{
-	unsigned int order = get_order(buf->size);
-	struct page *page = k2u_alloc_pages(node, order);
-	unsigned long i;
-
-	if (!page)
-		return -ENOMEM;
-
-	split_page(page, order);
-	for (i = buf->nr_pages; i < 1UL << order; i++)
-		__free_page(page + i);
-	buf->vaddr = page_address(page);
-	return 0;
+	kvfree(buf->pages);
 }
 
 static void k2u_free_contig(struct k2u_buffer *buf)
@@ -110,28 +64,109 @@ static void k2u_free_contig(struct k2u_buffer *buf)
 		__free_page(k2u_buffer_page(buf, i));
 }
 
+/* Compound pages, which a PMD leaf maps as one, where a run is of several. */
+static int k2u_alloc_array(struct k2u_buffer *buf, int node)
+{
+	const unsigned int order = ilog2(buf->run);
+	unsigned long i, k;
+	struct page *page;
+
+	buf->pages = kvmalloc_array(round_up(buf->nr_pages, buf->run),
+				    sizeof(*buf->pages),
+				    K2U_GFP | __GFP_ACCOUNT);
+	if (!buf->pages)
+		return -ENOMEM;
+
+	for (i = 0; i < buf->nr_pages; i += buf->run) {
+		page = signal_pending(current) ?
+			       ERR_PTR(-ERESTARTSYS) :
+			       k2u_alloc_pages(node, order, __GFP_COMP);
+		if (IS_ERR_OR_NULL(page)) {
+			k2u_free_array(buf, i);
+			return page ? PTR_ERR(page) : -ENOMEM;
+		}
+		for (k = 0; k < buf->run; k++)
+			buf->pages[i + k] = page + k;
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Split, so that every page has its own reference count and may be handed to a
+ * fault handler: a tail page of a higher-order allocation may not.
+ */
+static int k2u_alloc_contig(struct k2u_buffer *buf, int node)
+{
+	const unsigned int order = ilog2(buf->run);
+	struct page *page = k2u_alloc_pages(node, order, 0);
+	unsigned long i;
+
+	if (!page)
+		return -ENOMEM;
+
+	split_page(page, order);
+	for (i = buf->nr_pages; i < buf->run; i++)
+		__free_page(page + i);
+	buf->vaddr = page_address(page);
+	return 0;
+}
+
+/*
+ * With the pages, what vmalloc_user() makes: zeroed order-0 pages in a
+ * VM_USERMAP area; but vmalloc_user() can neither charge them to the caller's
+ * memory cgroup, nor place them on a node, nor be interrupted.
+ */
+static int k2u_map_pages(struct k2u_buffer *buf)
+{
+	buf->vaddr = vmap(buf->pages, buf->nr_pages, VM_MAP | VM_USERMAP,
+			  k2u_cache_prot(buf->cache, PAGE_KERNEL));
+	return buf->vaddr ? 0 : -ENOMEM;
+}
+
 static int k2u_check_setup(const struct k2u_setup *setup)
 {
-	size_t bound;
+	size_t bound = k2u_max_pages << PAGE_SHIFT;
 
-	switch (setup->backing) {
-	case K2U_BACKING_VMALLOC:
-		bound = k2u_max_pages << PAGE_SHIFT;
-		break;
-	case K2U_BACKING_CONTIG:
-		bound = min_t(size_t, k2u_max_pages << PAGE_SHIFT,
-			      KMALLOC_MAX_SIZE);
-		break;
-	default:
+	if (!is_power_of_2(setup->backing) ||
+	    (setup->backing & ~K2U_BACKINGS) || setup->cache > K2U_CACHE_UC)
 		return -EINVAL;
-	}
-	if (!setup->size || setup->cache != K2U_CACHE_WB)
+	if (setup->backing & k2u_backings_absent ||
+	    !(k2u_caches & BIT(setup->cache)))
+		return -EOPNOTSUPP;
+	if (!setup->size)
 		return -EINVAL;
 	if (setup->node != K2U_NODE_ANY &&
 	    (setup->node < 0 || setup->node >= MAX_NUMNODES ||
 	     !node_state(setup->node, N_MEMORY)))
 		return -EINVAL;
+	if (setup->backing == K2U_BACKING_CONTIG)
+		bound = min_t(size_t, bound, KMALLOC_MAX_SIZE);
 	return setup->size > bound ? -EFBIG : 0;
+}
+
+/* What it takes of the bound: compound pages are not divided. */
+static unsigned long k2u_buffer_taken(const struct k2u_buffer *buf)
+{
+	return buf->backing == K2U_BACKING_HUGE ?
+		       round_up(buf->nr_pages, buf->run) :
+		       buf->nr_pages;
+}
+
+/* But its pages: what there is without them. */
+static void k2u_buffer_free(struct k2u_buffer *buf)
+{
+	k2u_unreserve(k2u_buffer_taken(buf));
+	free_percpu(buf->stats);
+	kfree(buf);
+}
+
+static void k2u_free_pages(struct k2u_buffer *buf)
+{
+	if (buf->backing == K2U_BACKING_CONTIG)
+		k2u_free_contig(buf);
+	else
+		k2u_free_array(buf, buf->nr_pages);
 }
 
 struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
@@ -150,37 +185,46 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 	buf->nr_pages = DIV_ROUND_UP(setup->size, PAGE_SIZE);
 	buf->backing = setup->backing;
 	buf->cache = setup->cache;
+	buf->run = setup->backing == K2U_BACKING_HUGE ?
+			   PMD_SIZE >> PAGE_SHIFT :
+		   setup->backing == K2U_BACKING_CONTIG ?
+			   BIT(get_order(setup->size)) :
+			   1;
 
 	err = -ENOMEM;
+	if (!k2u_reserve(k2u_buffer_taken(buf))) {
+		kfree(buf);
+		return ERR_PTR(err);
+	}
 	buf->stats =
 		alloc_percpu_gfp(struct k2u_stats, K2U_GFP | __GFP_ACCOUNT);
 	if (!buf->stats)
 		goto free_buf;
-	if (!k2u_reserve(buf->nr_pages))
-		goto free_stats;
 
 	if (buf->backing == K2U_BACKING_CONTIG)
 		err = k2u_alloc_contig(buf, setup->node);
 	else
-		err = k2u_alloc_vmalloc(buf, setup->node);
+		err = k2u_alloc_array(buf, setup->node);
 	if (err)
-		goto unreserve;
+		goto free_buf;
 
-	if (setup->flags & K2U_SETUP_FILL) {
+	err = k2u_cache_set(buf);
+	if (err)
+		goto free_pages;
+	if (buf->backing == K2U_BACKING_VMALLOC)
+		err = k2u_map_pages(buf);
+	if (!err && setup->flags & K2U_SETUP_FILL)
 		err = k2u_buffer_fill(buf, setup->seed);
-		if (err) {
-			k2u_buffer_destroy(buf);
-			return ERR_PTR(err);
-		}
+	if (err) {
+		k2u_buffer_destroy(buf);
+		return ERR_PTR(err);
 	}
 	return buf;
 
-unreserve:
-	k2u_unreserve(buf->nr_pages);
-free_stats:
-	free_percpu(buf->stats);
+free_pages:
+	k2u_free_pages(buf);
 free_buf:
-	kfree(buf);
+	k2u_buffer_free(buf);
 	return ERR_PTR(err);
 }
 
@@ -188,29 +232,34 @@ void k2u_buffer_destroy(struct k2u_buffer *buf)
 {
 	if (!buf)
 		return;
-	if (buf->backing == K2U_BACKING_CONTIG)
-		k2u_free_contig(buf);
+	if (buf->backing == K2U_BACKING_VMALLOC && buf->vaddr)
+		vunmap(buf->vaddr);
+	/* Nobody else may get pages whose mappings disagree. */
+	if (k2u_cache_restore(buf))
+		pr_err("%lu pages are lost: their cache attribute could not be restored\n",
+		       buf->nr_pages);
 	else
-		vfree(buf->vaddr);
-	k2u_unreserve(buf->nr_pages);
-	free_percpu(buf->stats);
-	kfree(buf);
+		k2u_free_pages(buf);
+	k2u_buffer_free(buf);
 }
 
 /* The last page is filled to its end, as mmap() shows all of it. */
 int k2u_buffer_fill(struct k2u_buffer *buf, u64 seed)
 {
-	const size_t words = (buf->nr_pages << PAGE_SHIFT) / sizeof(u64);
-	__le64 *word = buf->vaddr;
-	size_t i;
+	const size_t page_words = PAGE_SIZE / sizeof(u64);
+	unsigned long page;
+	size_t i, len;
+	__le64 *word;
 
-	for (i = 0; i < words; i++) {
-		if (!(i % (PAGE_SIZE / sizeof(u64)))) {
-			if (signal_pending(current))
-				return -ERESTARTSYS;
-			cond_resched();
-		}
-		word[i] = cpu_to_le64(k2u_pattern(seed, i));
+	for (page = 0; page < buf->nr_pages; page++) {
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		cond_resched();
+		len = PAGE_SIZE;
+		word = k2u_buffer_at(buf, page << PAGE_SHIFT, &len);
+		for (i = 0; i < page_words; i++)
+			word[i] = cpu_to_le64(
+				k2u_pattern(seed, page * page_words + i));
 	}
 	return 0;
 }
@@ -218,23 +267,22 @@ int k2u_buffer_fill(struct k2u_buffer *buf, u64 seed)
 int k2u_buffer_hash(const struct k2u_buffer *buf, size_t offset, size_t size,
 		    u64 *hash)
 {
-	const __le64 *word = buf->vaddr + offset;
-	const size_t words = size / sizeof(u64), tail = size % sizeof(u64);
-	__le64 last = 0;
+	size_t len, i;
+	__le64 word;
 	u64 h = 0;
-	size_t i;
+	void *at;
 
-	for (i = 0; i < words; i++) {
-		if (!(i % (PAGE_SIZE / sizeof(u64)))) {
-			if (signal_pending(current))
-				return -ERESTARTSYS;
-			cond_resched();
+	for (; size; offset += len, size -= len) {
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		cond_resched();
+		len = min_t(size_t, size, PAGE_SIZE - offset_in_page(offset));
+		at = k2u_buffer_at(buf, offset, &len);
+		for (i = 0; i < len; i += sizeof(word)) {
+			word = 0;
+			memcpy(&word, at + i, min(len - i, sizeof(word)));
+			h = k2u_hash(h, le64_to_cpu(word));
 		}
-		h = k2u_hash(h, le64_to_cpu(word[i]));
-	}
-	if (tail) {
-		memcpy(&last, word + words, tail);
-		h = k2u_hash(h, le64_to_cpu(last));
 	}
 	*hash = h;
 	return 0;

@@ -7,6 +7,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
+#include <linux/mman.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -133,6 +134,7 @@ static int k2u_mmap(struct file *file, struct vm_area_struct *vma)
 	vm_flags_clear(vma, VM_MAYEXEC);
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
 	k2u_spin(id);
+	vma->vm_page_prot = k2u_cache_prot(buf->cache, vma->vm_page_prot);
 	err = method->ops->mmap(buf, vma, first);
 	if (err)
 		return err;
@@ -142,6 +144,26 @@ static int k2u_mmap(struct file *file, struct vm_area_struct *vma)
 	vma->vm_ops = method->ops->vm_ops ?: &k2u_vm_ops;
 	k2u_vma_open(vma);
 	return 0;
+}
+
+/* Of compound pages, so that a PMD leaf fits; else where the core would place it */
+static unsigned long
+k2u_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len,
+		      unsigned long pgoff, unsigned long flags)
+{
+	const struct k2u_buffer *buf = k2u_file_peek(file->private_data);
+	unsigned long room;
+
+	if (buf && buf->backing == K2U_BACKING_HUGE && !addr &&
+	    !(flags & MAP_FIXED) && len >= PMD_SIZE &&
+	    len <= TASK_SIZE - PMD_SIZE) {
+		room = k2u_mm_get_unmapped_area(file, 0, len + PMD_SIZE, pgoff,
+						flags);
+		if (!IS_ERR_VALUE(room))
+			return room + (((pgoff << PAGE_SHIFT) - room) &
+				       (PMD_SIZE - 1));
+	}
+	return k2u_mm_get_unmapped_area(file, addr, len, pgoff, flags);
 }
 
 static loff_t k2u_llseek(struct file *file, loff_t offset, int whence)
@@ -259,7 +281,7 @@ static long k2u_ioctl_info(struct file *file, void __user *uarg)
 	arg = (struct k2u_info){
 		.abi_version = K2U_ABI_VERSION,
 		.methods = k2u_nr_methods,
-		.backings = K2U_BACKING_ANY,
+		.backings = K2U_BACKINGS & ~k2u_backings_absent,
 		.page_size = PAGE_SIZE,
 		.max_bytes = (u64)k2u_max_pages << PAGE_SHIFT,
 		.used_bytes = k2u_buffer_used(),
@@ -268,8 +290,10 @@ static long k2u_ioctl_info(struct file *file, void __user *uarg)
 		.default_bytes = default_bytes,
 		.pmd_size = PMD_SIZE,
 		.node = K2U_NODE_ANY,
-		.flags = K2U_GFP_ACCOUNT ? K2U_INFO_ACCOUNTED : 0,
+		.flags = (K2U_GFP_ACCOUNT ? K2U_INFO_ACCOUNTED : 0) |
+			 (K2U_PMD_OF_PFN ? K2U_INFO_PMD_PFN : 0),
 		.version = K2U_VERSION,
+		.caches = k2u_caches,
 	};
 	if (buf) {
 		arg.size = buf->size;
@@ -305,6 +329,25 @@ static long k2u_ioctl_copy(struct file *file, void __user *uarg)
 	return method->ops->copy(buf, arg.offset, u64_to_user_ptr(arg.addr),
 				 min3(arg.size, buf->size - arg.offset,
 				      (u64)MAX_RW_COUNT));
+}
+
+static long k2u_ioctl_method(struct file *file, void __user *uarg)
+{
+	const struct k2u_method *method;
+	struct k2u_method_info arg;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (K2U_RESERVED(arg) || arg.method >= k2u_nr_methods)
+		return -EINVAL;
+
+	method = &k2u_methods[arg.method];
+	arg = (struct k2u_method_info){ .method = arg.method };
+	if (method->ops->absent)
+		strscpy(arg.absent, method->ops->absent, sizeof(arg.absent));
+	else
+		arg.backings = method->backings & ~k2u_backings_absent;
+	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
 }
 
 static long k2u_ioctl_export(struct file *file, void __user *uarg)
@@ -344,6 +387,8 @@ static long k2u_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return k2u_ioctl_info(file, uarg);
 	case K2U_IOC_COPY:
 		return k2u_ioctl_copy(file, uarg);
+	case K2U_IOC_METHOD:
+		return k2u_ioctl_method(file, uarg);
 	case K2U_IOC_EXPORT:
 		return k2u_ioctl_export(file, uarg);
 	default:
@@ -382,7 +427,11 @@ static const struct file_operations k2u_fops = {
 	.read_iter = k2u_read_iter,
 	.write_iter = k2u_write_iter,
 	.splice_read = k2u_splice_read,
-	K2U_URING_CMD(k2u_uring_cmd).mmap = k2u_mmap,
+	/* clang-format off */
+	K2U_URING_CMD(k2u_uring_cmd)
+		/* clang-format on */
+		.mmap = k2u_mmap,
+	.get_unmapped_area = k2u_get_unmapped_area,
 	.unlocked_ioctl = k2u_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

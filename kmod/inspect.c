@@ -78,6 +78,20 @@ static u32 k2u_memtype(u64 entry, bool leaf_above_pte)
 }
 #endif
 
+/* Of the kernel's own mapping of what page is in, by its page tables */
+static u32 k2u_linear_memtype(const struct page *page)
+{
+#ifdef CONFIG_X86
+	unsigned int level;
+	pte_t *entry =
+		lookup_address((unsigned long)page_address(page), &level);
+
+	if (entry)
+		return k2u_memtype(pte_val(*entry), level != PG_LEVEL_4K);
+#endif
+	return K2U_MEMTYPE_UNKNOWN;
+}
+
 static void k2u_walk_present(struct k2u_walk *walk, u64 entry, bool above_pte,
 			     unsigned long pfn, unsigned long nr, bool writable)
 {
@@ -195,6 +209,8 @@ static u64 k2u_vma_flags(const struct vm_area_struct *vma)
 int k2u_inspect(struct file *file, struct k2u_inspect *inspect)
 {
 	const u64 start = inspect->addr, size = inspect->size;
+	/* A file with a mapping has a buffer, and the mapping lies in it. */
+	const struct k2u_file *f = file->private_data;
 	struct mm_struct *mm = current->mm;
 	struct k2u_walk walk = {
 		.out = inspect,
@@ -221,6 +237,9 @@ int k2u_inspect(struct file *file, struct k2u_inspect *inspect)
 	}
 	inspect->vma_flags = k2u_vma_flags(vma);
 	inspect->method = k2u_pgoff_method(vma->vm_pgoff);
+	inspect->linear_cache = k2u_linear_memtype(k2u_buffer_page(
+		f->buf, k2u_pgoff_page(vma->vm_pgoff) +
+				((start - vma->vm_start) >> PAGE_SHIFT)));
 	for (addr = start; addr < end; cond_resched()) {
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;

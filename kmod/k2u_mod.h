@@ -36,10 +36,11 @@ struct k2u_stats {
 
 /* Immutable once published in k2u_file.buf, but for its bytes and stats. */
 struct k2u_buffer {
-	void *vaddr; /* kernel mapping, nr_pages long */
-	struct page **pages; /* vmalloc: the area's; contig: NULL */
+	void *vaddr; /* kernel mapping of it all; NULL: each run has its own */
+	struct page **pages; /* contig: NULL */
 	size_t size; /* bytes, as asked for */
 	unsigned long nr_pages;
+	unsigned long run; /* pages that were allocated as one: a power of two */
 	u32 backing;
 	u32 cache;
 	struct k2u_stats __percpu *stats;
@@ -74,6 +75,8 @@ struct k2u_method_ops {
 	const struct vm_operations_struct *vm_ops;
 	/* The pages have no struct page in the PTE's eyes: no private COW. */
 	bool shared_only;
+	/* Why this kernel has it not; NULL: it has. Then there are no hooks. */
+	const char *absent;
 };
 
 struct k2u_method {
@@ -128,6 +131,7 @@ static inline struct k2u_buffer *k2u_file_buffer_nowait(struct k2u_file *f,
 
 /* buffer.c */
 extern unsigned long k2u_max_pages;
+extern const u32 k2u_backings_absent;
 
 struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup);
 void k2u_buffer_destroy(struct k2u_buffer *buf);
@@ -143,6 +147,33 @@ static inline struct page *k2u_buffer_page(const struct k2u_buffer *buf,
 	return buf->pages ? buf->pages[index] :
 			    virt_to_page(buf->vaddr + (index << PAGE_SHIFT));
 }
+
+/* So many pages from this one on are physically contiguous for sure. */
+static inline unsigned long k2u_buffer_run(const struct k2u_buffer *buf,
+					   unsigned long index)
+{
+	return min(buf->nr_pages - index, buf->run - (index & (buf->run - 1)));
+}
+
+/* Where the kernel has byte pos; *len is cut to what follows it there. */
+static inline void *k2u_buffer_at(const struct k2u_buffer *buf, size_t pos,
+				  size_t *len)
+{
+	const size_t run = buf->run << PAGE_SHIFT;
+
+	if (likely(buf->vaddr))
+		return buf->vaddr + pos;
+	*len = min(*len, run - (pos & (run - 1)));
+	return page_address(buf->pages[pos >> PAGE_SHIFT]) +
+	       offset_in_page(pos);
+}
+
+/* cache.c */
+extern const u32 k2u_caches;
+
+int k2u_cache_set(const struct k2u_buffer *buf);
+int k2u_cache_restore(const struct k2u_buffer *buf);
+pgprot_t k2u_cache_prot(u32 cache, pgprot_t prot);
 
 /* inspect.c */
 int k2u_inspect(struct file *file, struct k2u_inspect *inspect);

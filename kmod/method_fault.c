@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* fault: nothing at mmap(); ->fault hands over a page at its first touch. */
+/*
+ * fault: nothing at mmap(); ->fault hands over a page at its first touch. Of a
+ * compound page that fits a PMD leaf the core maps all then (do_set_pmd(),
+ * mm/memory.c, 5.10), but not past i_size, which a device has not, since 6.18
+ * and 6.12.y (finish_fault()): see huge.
+ */
 #include "k2u_mod.h"
 
 static vm_fault_t k2u_fault(struct vm_fault *vmf)

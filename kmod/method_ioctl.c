@@ -9,11 +9,12 @@ ssize_t k2u_copy_to_user(const struct k2u_buffer *buf, size_t pos,
 			 void __user *to, size_t count)
 {
 	size_t copied = 0, chunk, left;
+	const void *from;
 
 	do {
 		chunk = min_t(size_t, count - copied, K2U_COPY_CHUNK);
-		left = copy_to_user(to + copied, buf->vaddr + pos + copied,
-				    chunk);
+		from = k2u_buffer_at(buf, pos + copied, &chunk);
+		left = copy_to_user(to + copied, from, chunk);
 		copied += chunk - left;
 		if (left || copied == count)
 			break;

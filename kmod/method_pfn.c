@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pfn: remap_pfn_range() of the whole range at mmap(): one call where the
- * pages are contiguous, one call per page where they are not.
+ * pfn: remap_pfn_range() of the whole range at mmap(): one call for each run of
+ * contiguous pages. Its entries are of a page, for any length and alignment
+ * (remap_pte_range(), mm/memory.c).
  */
 #include "k2u_mod.h"
 
@@ -9,11 +10,11 @@ int k2u_pfn_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
 		 unsigned long first)
 {
 	const unsigned long nr = vma_pages(vma);
-	const unsigned long step = buf->pages ? 1 : nr;
-	unsigned long i;
+	unsigned long i, step;
 	int err;
 
 	for (i = 0; i < nr; i += step) {
+		step = min(nr - i, k2u_buffer_run(buf, first + i));
 		err = remap_pfn_range(
 			vma, vma->vm_start + (i << PAGE_SHIFT),
 			page_to_pfn(k2u_buffer_page(buf, first + i)),

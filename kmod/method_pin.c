@@ -17,6 +17,7 @@ static ssize_t k2u_pin_copy(const struct k2u_buffer *buf, size_t pos,
 {
 	struct page *pages[K2U_PIN_PAGES];
 	size_t copied = 0, part;
+	const void *from;
 	unsigned long at;
 	int i, nr = 0;
 
@@ -32,13 +33,17 @@ static ssize_t k2u_pin_copy(const struct k2u_buffer *buf, size_t pos,
 					 FOLL_WRITE, pages);
 		if (nr <= 0)
 			break;
-		for (i = 0; i < nr; i++, at += part) {
+		/* A part ends where a page of the user's does, or a run of ours. */
+		for (i = 0; i < nr && copied < count; at += part) {
 			part = min_t(size_t, count - copied,
 				     PAGE_SIZE - offset_in_page(at));
+			from = k2u_buffer_at(buf, pos + copied, &part);
 			memcpy(page_address(pages[i]) + offset_in_page(at),
-			       buf->vaddr + pos + copied, part);
-			flush_dcache_page(pages[i]);
+			       from, part);
 			copied += part;
+			if (offset_in_page(at + part) && copied < count)
+				continue;
+			flush_dcache_page(pages[i++]);
 		}
 		unpin_user_pages_dirty_lock(pages, nr, true);
 		cond_resched();

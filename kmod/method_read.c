@@ -12,6 +12,7 @@ ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		iocb->ki_filp->private_data, iocb->ki_flags & IOCB_NOWAIT);
 	const loff_t pos = iocb->ki_pos;
 	size_t count = iov_iter_count(to), copied = 0, chunk, n;
+	const void *from;
 
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
@@ -22,7 +23,8 @@ ssize_t k2u_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	count = min_t(size_t, count, buf->size - pos);
 	do {
 		chunk = min_t(size_t, count - copied, K2U_COPY_CHUNK);
-		n = copy_to_iter(buf->vaddr + pos + copied, chunk, to);
+		from = k2u_buffer_at(buf, pos + copied, &chunk);
+		n = copy_to_iter(from, chunk, to);
 		copied += n;
 		if (n < chunk || copied == count)
 			break;
@@ -41,6 +43,7 @@ ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		iocb->ki_filp->private_data, iocb->ki_flags & IOCB_NOWAIT);
 	const loff_t pos = iocb->ki_pos;
 	size_t count = iov_iter_count(from), copied = 0, chunk, n;
+	void *to;
 
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
@@ -52,7 +55,8 @@ ssize_t k2u_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	count = min_t(size_t, count, buf->size - pos);
 	do {
 		chunk = min_t(size_t, count - copied, K2U_COPY_CHUNK);
-		n = copy_from_iter(buf->vaddr + pos + copied, chunk, from);
+		to = k2u_buffer_at(buf, pos + copied, &chunk);
+		n = copy_from_iter(to, chunk, from);
 		copied += n;
 		if (n < chunk || copied == count)
 			break;

@@ -61,5 +61,7 @@ int k2u_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 const struct k2u_method_ops k2u_method_uring_cmd = {};
 #else
-const struct k2u_method_ops k2u_method_uring_cmd = {};
+const struct k2u_method_ops k2u_method_uring_cmd = {
+	.absent = "->uring_cmd needs Linux 5.19",
+};
 #endif

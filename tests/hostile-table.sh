@@ -31,8 +31,7 @@ operations() {
 # rows: every name that a result must have
 rows() {
 	methods=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' "$top/include/methods.def")
-	backings=$(sed -n 's/^#define K2U_BACKING_\([A-Z0-9_]*\)	*(1u << [0-9]*).*/\1/p' \
-		"$top/include/k2u.h" | tr '[:upper:]' '[:lower:]')
+	backings=$(sed -n 's/^K2U_BACKING([0-9]*, [A-Z0-9_]*, \([a-z0-9_]*\))$/\1/p' "$top/include/backings.def")
 	cases | while IFS='	' read -r name scope _; do
 		if [ "$scope" = FILE ]; then of="file"; else of=$methods; fi
 		for method in $of; do

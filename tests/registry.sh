@@ -79,8 +79,10 @@ struct_fields() {
 undescribed() {
 	abi=$1/include/k2u.h
 	text=$1/tests/syzkaller/k2u.txt
-	sed -n 's/^#define \(K2U_\(IOC\|BACKING\|CACHE\|SETUP\)_[A-Z]*\)[^A-Z].*/\1/p' "$abi" |
-		grep -v -e MAGIC -e BACKING_ANY | while read -r name; do
+	{
+		sed -n 's/^#define \(K2U_\(IOC\|CACHE\|SETUP\)_[A-Z]*\)[^A-Z].*/\1/p' "$abi" | grep -v MAGIC
+		sed -n 's/^K2U_BACKING([0-9]*, \([A-Z0-9_]*\), .*/K2U_BACKING_\1/p' "${abi%/*}/backings.def"
+	} | while read -r name; do
 		grep -qw "$name" "$text" || echo "tests/syzkaller/k2u.txt: no $name"
 		grep -q "^$name = " "$text.const" || echo "tests/syzkaller/k2u.txt.const: no $name"
 	done

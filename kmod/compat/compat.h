@@ -8,12 +8,14 @@
 
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/version.h>
 
 #include "have.h"
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 10, 0)
-#error "k2u needs Linux 5.10: vmap() takes over its pages (VM_MAP_PUT_PAGES) since then"
+#error "k2u needs Linux 5.10 or later"
 #endif
 
 #ifndef K2U_HAVE_VM_FLAGS_SET
@@ -27,6 +29,61 @@ static inline void vm_flags_clear(struct vm_area_struct *vma,
 {
 	vma->vm_flags &= ~flags;
 }
+#endif
+
+/* In 6.10 a function in place of a member of mm_struct; 7.0 without the mm. */
+static inline unsigned long k2u_mm_get_unmapped_area(struct file *file,
+						     unsigned long addr,
+						     unsigned long len,
+						     unsigned long pgoff,
+						     unsigned long flags)
+{
+#ifdef K2U_HAVE_GET_UNMAPPED_AREA_OF_FILE
+	return mm_get_unmapped_area(file, addr, len, pgoff, flags);
+#elif defined(K2U_HAVE_MM_GET_UNMAPPED_AREA)
+	return mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
+#else
+	return current->mm->get_unmapped_area(file, addr, len, pgoff, flags);
+#endif
+}
+
+/*
+ * ->huge_fault is asked for an order since 6.6, until then for a level; and a
+ * PMD leaf is made of a folio since 6.15, until then of a PFN, which was a pfn_t
+ * until 6.17. A driver's leaf of PFNs is marked special, so that get_user_pages()
+ * passes it over, since 6.12 (pmd_mkspecial()); until then a fast one took a
+ * reference to the page behind, which our pages are made for.
+ */
+#ifdef K2U_HAVE_HUGE_FAULT_ORDER
+typedef unsigned int k2u_huge_fault_t;
+#define K2U_HUGE_FAULT_PMD (PMD_SHIFT - PAGE_SHIFT)
+#else
+typedef enum page_entry_size k2u_huge_fault_t;
+#define K2U_HUGE_FAULT_PMD PE_SIZE_PMD
+#endif
+
+#ifdef K2U_HAVE_VMF_INSERT_FOLIO_PMD
+#define K2U_PMD_OF_PFN false
+#else
+#define K2U_PMD_OF_PFN true
+#endif
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+#ifdef K2U_HAVE_VMF_INSERT_FOLIO_PMD
+static inline vm_fault_t k2u_insert_pmd(struct vm_fault *vmf, struct page *page,
+					bool write)
+{
+	return vmf_insert_folio_pmd(vmf, page_folio(page), write);
+}
+#else
+#include <linux/pfn_t.h>
+
+static inline vm_fault_t k2u_insert_pmd(struct vm_fault *vmf, struct page *page,
+					bool write)
+{
+	return vmf_insert_pfn_pmd(vmf, page_to_pfn_t(page), write);
+}
+#endif
 #endif
 
 /*

@@ -673,7 +673,7 @@ static bool wanted(const struct op *op, size_t m, size_t b)
 	       methods[m].backings & backings[b] &&
 	       methods[m].id != K2U_METHOD_null &&
 	       /* A private mapping of PFNs is refused */
-	       !(op->odd && behind[m] == BEHIND_PFNMAP);
+	       !(op->odd && behind_of(m) == BEHIND_PFNMAP);
 }
 
 /*

@@ -208,7 +208,9 @@ static void do_parallel(unsigned int *done, size_t j)
 	for (int turn = 0; turn < 3; turn++) {
 		for (size_t i = 0; i < NR_EACH; i++) {
 			fds[i] = open(K2U_DEVICE, O_RDWR);
-			if (try_setup(fds[i], backings[i % 2], page, 0))
+			if (try_setup(fds[i],
+				      backings[i % ARRAY_SIZE(backings)], page,
+				      0))
 				_exit(1);
 			p[i] = mmap(NULL, page, PROT_READ | PROT_WRITE,
 				    MAP_SHARED, fds[i],

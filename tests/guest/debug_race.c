@@ -120,7 +120,8 @@ static void do_setup(struct thread *t)
 {
 	struct k2u_setup setup = {
 		.size = some_size(t),
-		.backing = backings[below(t, 2)],
+		.backing = backings[below(t, ARRAY_SIZE(backings))],
+		.cache = below(t, 8) ? K2U_CACHE_WB : below(t, 3),
 		.node = K2U_NODE_ANY,
 		.flags = below(t, 2) ? K2U_SETUP_FILL : 0,
 		.seed = SEED,
@@ -395,7 +396,7 @@ static void *work(void *arg)
 	struct thread *t = arg;
 	struct k2u_setup setup = {
 		.size = some_size(t),
-		.backing = backings[below(t, 2)],
+		.backing = backings[below(t, ARRAY_SIZE(backings))],
 		.node = K2U_NODE_ANY,
 	};
 

@@ -88,11 +88,12 @@ static bool ioctl_at(const struct op *op, struct expect *e, const char *name,
 }
 
 /* One of them is not 0, now and then. */
-static bool set_reserved(const struct op *op, __u64 *reserved, unsigned int n)
+static bool set_reserved(const struct op *op, void *reserved, size_t bytes)
 {
 	if ((op->d >> 40) % 48)
 		return false;
-	reserved[op->d % n] = 1ULL << (op->d >> 8) % 64;
+	((uint8_t *)reserved)[op->d % bytes] =
+		(uint8_t)(1u << (op->d >> 8) % 8);
 	return true;
 }
 
@@ -127,13 +128,16 @@ static uint64_t setup_size(const struct op *op)
 
 void op_setup(const struct op *op)
 {
-	static const uint32_t odd[] = { 0, K2U_BACKING_ANY, 4, 1u << 31,
-					UINT32_MAX };
+	static const uint32_t odd[] = { 0, K2U_BACKING_ANY, K2U_BACKINGS + 1,
+					1u << 31, UINT32_MAX };
 	static const int32_t nodes[] = { 0,    1,    -2,	63,	  64,
 					 1023, 1024, INT32_MAX, INT32_MIN };
 	struct k2u_setup setup = {
 		.size = setup_size(op),
-		.backing = op->b & 1 ? K2U_BACKING_CONTIG : K2U_BACKING_VMALLOC,
+		.backing = op->b & 1 ? K2U_BACKING_CONTIG :
+			   op->b & 4 ? K2U_BACKING_VMALLOC :
+			   op->b & 8 ? K2U_BACKING_PAGES :
+				       K2U_BACKING_HUGE,
 		.node = K2U_NODE_ANY,
 		.flags = op->b & 2 ? K2U_SETUP_FILL : 0,
 		.seed = op->c,
@@ -151,14 +155,18 @@ void op_setup(const struct op *op)
 		setup.flags = (uint32_t)(op->b >> 16);
 	if ((op->b >> 8) % 48 >= 45)
 		setup.node = nodes[(op->b >> 16) % ARRAY_SIZE(nodes)];
-	must(&e, set_reserved(op, setup.reserved, 4), EINVAL);
+	/* The model knows of no PMD leaf */
+	if (setup.backing == K2U_BACKING_HUGE && setup.size <= bounds.max_bytes)
+		setup.size %= bounds.pmd_size;
+	must(&e, set_reserved(op, setup.reserved, sizeof(setup.reserved)),
+	     EINVAL);
 	must(&e, setup.flags & ~K2U_SETUP_FILL, EINVAL);
 	must(&e, f && f->size, EBUSY);
 	must(&e,
-	     setup.backing != K2U_BACKING_CONTIG &&
-		     setup.backing != K2U_BACKING_VMALLOC,
+	     !setup.backing || setup.backing & (setup.backing - 1) ||
+		     setup.backing & ~K2U_BACKINGS,
 	     EINVAL);
-	must(&e, !setup.size || setup.cache != K2U_CACHE_WB, EINVAL);
+	must(&e, !setup.size || setup.cache > K2U_CACHE_UC, EINVAL);
 	must(&e, setup.node < -1, EINVAL);
 	must(&e, setup.node > 0, EINVAL); /* a guest has one node */
 	must(&e, setup.size > bounds.max_bytes, EFBIG);
@@ -166,10 +174,12 @@ void op_setup(const struct op *op)
 	     setup.backing == K2U_BACKING_CONTIG &&
 		     setup.size > bounds.max_contig_bytes,
 	     EFBIG);
-	bytes = (setup.size + page_bytes - 1) / page_bytes * page_bytes;
+	bytes = taken(setup.backing, setup.size);
 	must(&e, used_bytes() + bytes > bounds.max_bytes, ENOMEM);
 	if (setup.backing == K2U_BACKING_CONTIG && bytes > 8 * page_bytes)
 		may(&e, ENOMEM); /* memory may be in pieces */
+	if (setup.backing == K2U_BACKING_HUGE)
+		may(&e, ENOMEM);
 	if (f && !f->size &&
 	    !e.n) { /* or check_created() takes it for a default one */
 		struct file before = *f;
@@ -194,7 +204,8 @@ void op_fill(const struct op *op)
 	struct expect e = { 0 };
 	struct file *f = s->file;
 
-	must(&e, set_reserved(op, fill.reserved, 3), EINVAL);
+	must(&e, set_reserved(op, fill.reserved, sizeof(fill.reserved)),
+	     EINVAL);
 	must(&e, f && !f->writable, EBADF);
 	must(&e,
 	     f && !f->size &&
@@ -219,7 +230,7 @@ void op_checksum(const struct op *op)
 			       op->d;
 	if (op->b % 8 < 6 && sum.size)
 		sum.size -= op->d % sum.size;
-	must(&e, set_reserved(op, sum.reserved, 3), EINVAL);
+	must(&e, set_reserved(op, sum.reserved, sizeof(sum.reserved)), EINVAL);
 	must(&e,
 	     sum.offset % 8 || sum.offset > size ||
 		     sum.size > size - sum.offset,
@@ -288,7 +299,7 @@ void op_inspect(const struct op *op)
 		i.size -= op->b % page_bytes;
 		break;
 	}
-	must(&e, set_reserved(op, i.reserved, 3), EINVAL);
+	must(&e, set_reserved(op, i.reserved, sizeof(i.reserved)), EINVAL);
 	must(&e, !i.size || i.addr % page_bytes, EINVAL);
 	must(&e,
 	     i.addr != (uint64_t)arena_at(op->at) || i.size > 1ULL << 47 ||
@@ -317,7 +328,8 @@ void op_info(const struct op *op)
 	struct k2u_info info = { .size = op->a }, want = bounds;
 	struct expect e = { 0 };
 
-	must(&e, set_reserved(op, info.reserved, 4), EINVAL);
+	must(&e, set_reserved(op, info.reserved, sizeof(info.reserved)),
+	     EINVAL);
 	if (!ioctl_at(op, &e, "ioctl (INFO)", K2U_IOC_INFO, &info, sizeof(info),
 		      true))
 		return;
@@ -337,7 +349,7 @@ void op_ioctl(const struct op *op)
 	static const unsigned long known[] = {
 		K2U_IOC_SETUP,	  K2U_IOC_FILL,	   K2U_IOC_CHECKSUM,
 		K2U_IOC_COUNTERS, K2U_IOC_INSPECT, K2U_IOC_INFO,
-		K2U_IOC_COPY
+		K2U_IOC_COPY,	  K2U_IOC_METHOD
 	};
 	unsigned long cmd = known[op->a % ARRAY_SIZE(known)];
 	struct expect e = { 0 };

@@ -114,11 +114,14 @@ static void mmap_refusals(struct expect *e, const struct file *f,
 	must(e, method >= bounds.methods, EINVAL);
 	must(e,
 	     method < bounds.methods && !is_empty(method) &&
-		     !serves(method, backing),
+		     !method_serves(method, backing),
 	     EOPNOTSUPP);
 	must(e, method < bounds.methods && !maps(method), EOPNOTSUPP);
 	must(e, prot & PROT_EXEC, EACCES);
-	must(e, is_pfn(method) && (flags & MAP_TYPE) == MAP_PRIVATE, EINVAL);
+	must(e,
+	     (is_pfn(method) || method == K2U_METHOD_huge) &&
+		     (flags & MAP_TYPE) == MAP_PRIVATE,
+	     EINVAL);
 	must(e, first >= have || pages > have - first, EINVAL);
 	must(e, !f->size && used_bytes() + have * page_bytes > bounds.max_bytes,
 	     ENOMEM);

@@ -88,13 +88,24 @@ unsigned int vmas_of(const struct file *f)
 	return n;
 }
 
+/* What a buffer takes of the bound: compound pages are whole */
+uint64_t taken(uint32_t backing, uint64_t size)
+{
+	const uint64_t unit = backing == K2U_BACKING_HUGE ? bounds.pmd_size :
+							    page_bytes;
+
+	return (size + unit - 1) / unit * unit;
+}
+
 uint64_t used_bytes(void)
 {
 	uint64_t pages = 0;
 
 	for (unsigned int i = 0; i < NFILES; i++)
 		if (files[i].used)
-			pages += files[i].pages;
+			pages += taken(files[i].backing,
+				       files[i].pages * page_bytes) /
+				 page_bytes;
 	return pages * page_bytes;
 }
 
@@ -234,7 +245,7 @@ uint8_t *page_data(const struct page *p)
 	return shadow(p->vma->file) + p->index * page_bytes;
 }
 
-bool serves(uint32_t method, uint32_t backing)
+bool method_serves(uint32_t method, uint32_t backing)
 {
 	static const uint32_t served[] = {
 #define K2U_METHOD(id, name, access, backings, faults, title, refusal) \
@@ -263,7 +274,8 @@ static const enum {
 	PAGES,
 	MIXEDMAP,
 	PFNMAP,
-	EMPTY
+	EMPTY,
+	LEAF
 } behind[] = {
 /* clang-format off */
 #define HOSTILE_METHOD(name, is) \
@@ -282,7 +294,9 @@ static const uint32_t fault_kinds[] = {
 /* No struct page in the eyes of its entries: VM_PFNMAP */
 bool is_pfn(uint32_t method)
 {
-	return method < ARRAY_SIZE(behind) && behind[method] == PFNMAP;
+	return method < ARRAY_SIZE(behind) &&
+	       (behind[method] == PFNMAP ||
+		(behind[method] == LEAF && bounds.flags & K2U_INFO_PMD_PFN));
 }
 
 bool is_mixed(uint32_t method)

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -35,7 +36,7 @@ struct row {
 	uint32_t backing;
 	bool lazy; /* its pages come by faults after mmap() */
 	uint32_t faults; /* K2U_FAULTS_* */
-	bool served; /* the registry says that the method serves the backing */
+	bool served; /* the method serves the backing here, as the module says */
 };
 
 static const struct {
@@ -54,7 +55,8 @@ static const enum behind {
 	BEHIND_PAGES,
 	BEHIND_MIXEDMAP,
 	BEHIND_PFNMAP,
-	BEHIND_EMPTY
+	BEHIND_EMPTY,
+	BEHIND_LEAF /* as this kernel makes a PMD leaf: see behind_of() */
 } behind[] = {
 /* clang-format off */
 #define HOSTILE_METHOD(name, is) \
@@ -63,11 +65,22 @@ static const enum behind {
 #include "hostile.def"
 };
 
-static const uint32_t backings[] = { K2U_BACKING_VMALLOC, K2U_BACKING_CONTIG };
+static const uint32_t backings[] = {
+#define K2U_BACKING(bit, NAME, name) K2U_BACKING_##NAME,
+#include "backings.def"
+#undef K2U_BACKING
+};
 
 static inline const char *backing_name(uint32_t backing)
 {
-	return backing == K2U_BACKING_CONTIG ? "contig" : "vmalloc";
+	switch (backing) {
+#define K2U_BACKING(bit, NAME, name) \
+	case K2U_BACKING_##NAME:     \
+		return #name;
+#include "backings.def"
+#undef K2U_BACKING
+	}
+	return "none";
 }
 
 static inline size_t page_size(void)
@@ -92,12 +105,33 @@ static inline int open_k2u(int flags)
 	return fd;
 }
 
+static inline struct k2u_info module_info(void)
+{
+	struct k2u_info info = { 0 };
+	int fd = open_k2u(O_RDWR);
+
+	assert_int_equal(ioctl(fd, K2U_IOC_INFO, &info), 0);
+	close(fd);
+	return info;
+}
+
+static inline struct k2u_method_info method_info(uint32_t id)
+{
+	struct k2u_method_info about = { .method = id };
+	int fd = open_k2u(O_RDWR);
+
+	assert_int_equal(ioctl(fd, K2U_IOC_METHOD, &about), 0);
+	close(fd);
+	return about;
+}
+
 /* A file with a buffer of size bytes, filled with SEED's pattern. */
-static inline int open_buffer(uint32_t backing, size_t size)
+static inline int open_cached(uint32_t backing, size_t size, uint32_t cache)
 {
 	struct k2u_setup setup = {
 		.size = size,
 		.backing = backing,
+		.cache = cache,
 		.node = K2U_NODE_ANY,
 		.flags = K2U_SETUP_FILL,
 		.seed = SEED,
@@ -110,6 +144,19 @@ static inline int open_buffer(uint32_t backing, size_t size)
 	return fd;
 }
 
+static inline int open_buffer(uint32_t backing, size_t size)
+{
+	return open_cached(backing, size, K2U_CACHE_WB);
+}
+
+static inline enum behind behind_of(uint32_t id)
+{
+	if (behind[id] != BEHIND_LEAF)
+		return behind[id];
+	return module_info().flags & K2U_INFO_PMD_PFN ? BEHIND_PFNMAP :
+							BEHIND_PAGES;
+}
+
 /* What belongs to a shared mapping by this method */
 static inline int shared_flags(uint32_t id)
 {
@@ -118,28 +165,40 @@ static inline int shared_flags(uint32_t id)
 		       MAP_SHARED;
 }
 
+/* That release, or a later one */
+static inline bool kernel_is(int major, int minor)
+{
+	struct utsname uts;
+	int v[2];
+
+	uname(&uts);
+	assert_int_equal(sscanf(uts.release, "%d.%d", &v[0], &v[1]), 2);
+	return v[0] > major || (v[0] == major && v[1] >= minor);
+}
+
 /* MADV_POPULATE_READ is for who maps to say */
 static inline bool is_lazy(uint32_t id)
 {
 	return methods[id].faults == K2U_FAULTS_PAGE ||
 	       methods[id].faults == K2U_FAULTS_AROUND ||
+	       methods[id].faults == K2U_FAULTS_PMD ||
 	       methods[id].faults == K2U_FAULTS_POPULATE_READ;
 }
 
 /* Why this kernel has not what the method needs; NULL: it has */
 static inline const char *absence(uint32_t id)
 {
-	struct ring r;
+	static struct k2u_method_info about[ARRAY_SIZE(methods)];
 
-	if (methods[id].access != K2U_ACCESS_CMD)
-		return NULL;
-	if (ring_open(&r, IORING_SETUP_SQE128))
-		return "->uring_cmd needs Linux 5.19";
-	ring_close(&r);
-	return NULL;
+	if (about[id].method != id || !about[id].backings)
+		about[id] = method_info(id);
+	return about[id].absent[0] ? (const char *)about[id].absent : NULL;
 }
 
-/* The faults of touching every page of a mapping by this method, none of which is there */
+/*
+ * The faults of touching every page of a mapping by this method, none of which
+ * is there; it is smaller than a PMD leaf maps
+ */
 static inline uint64_t faults_of(uint32_t id, const void *p, size_t size)
 {
 	const uintptr_t at = (uintptr_t)p;
@@ -293,6 +352,13 @@ static inline void unload_module(void)
 	assert_int_equal(syscall(SYS_delete_module, "k2u", O_NONBLOCK), 0);
 }
 
+/* Whether the method serves the backing; of an absent one, would */
+static inline bool serves(uint32_t id, uint32_t backing)
+{
+	return (absence(id) ? methods[id].backings : method_info(id).backings) &
+	       backing;
+}
+
 #define ROWS_REFUSED 1 /* the combinations that the registry refuses, too */
 #define ROWS_NULL 2 /* null, which has no bytes, too */
 
@@ -318,7 +384,7 @@ static inline int run_rows(const char *group, CMUnitTestFunction test,
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const size_t m = i / ARRAY_SIZE(backings);
 		const uint32_t backing = backings[i % ARRAY_SIZE(backings)];
-		const bool served = methods[m].backings & backing;
+		const bool served = serves(m, backing);
 		char *name;
 
 		if ((only_method && strcmp(only_method, methods[m].name)) ||

@@ -53,7 +53,7 @@ static void test_alias(void **state)
 	for (i = 0; i < ARRAY_SIZE(methods); i++) {
 		if (methods[i].id == K2U_METHOD_null ||
 		    !(methods[i].access & K2U_ACCESS_MAP) ||
-		    !(methods[i].backings & backing))
+		    !(method_info(methods[i].id).backings & backing))
 			continue;
 		view[views++] = map_buffer(fd, methods[i].id, size,
 					   PROT_READ | PROT_WRITE);
@@ -148,16 +148,30 @@ static void test_private(void **state)
 
 int main(void)
 {
-	static uint32_t vmalloc = K2U_BACKING_VMALLOC;
-	static uint32_t contig = K2U_BACKING_CONTIG;
-	const struct CMUnitTest tests[] = {
-		{ "alias/vmalloc", test_alias, NULL, NULL, &vmalloc },
-		{ "alias/contig", test_alias, NULL, NULL, &contig },
-		{ "no-alias/vmalloc", test_no_alias, NULL, NULL, &vmalloc },
-		{ "no-alias/contig", test_no_alias, NULL, NULL, &contig },
-		{ "private/vmalloc", test_private, NULL, NULL, &vmalloc },
-		{ "private/contig", test_private, NULL, NULL, &contig },
+	static const struct {
+		const char *name;
+		CMUnitTestFunction test;
+		uint32_t backings;
+	} all[] = {
+		{ "alias", test_alias, K2U_BACKING_ALL },
+		{ "no-alias", test_no_alias, K2U_BACKING_ALL },
+		{ "private", test_private, K2U_BACKING_ALL },
 	};
+	struct CMUnitTest tests[ARRAY_SIZE(all) * ARRAY_SIZE(backings)];
+	size_t n = 0;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		const uint32_t *backing = &backings[i % ARRAY_SIZE(backings)];
+		const size_t t = i / ARRAY_SIZE(backings);
+		char *name;
+
+		if (!(all[t].backings & module_info().backings & *backing))
+			continue;
+		if (asprintf(&name, "%s/%s", all[t].name,
+			     backing_name(*backing)) < 0)
+			abort();
+		tests[n++] = (struct CMUnitTest){ name, all[t].test, NULL, NULL,
+						  (void *)(uintptr_t)backing };
+	}
+	return _cmocka_run_group_tests("alias", tests, n, NULL, NULL);
 }

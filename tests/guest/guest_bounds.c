@@ -17,7 +17,9 @@ static void test_mmap(void **state)
 	const int no = !(row->access & K2U_ACCESS_MAP) || !row->served ?
 			       EOPNOTSUPP :
 			       0;
-	const int private = behind[row->id] == BEHIND_PFNMAP ? EINVAL : 0;
+	const bool pfns = behind_of(row->id) == BEHIND_PFNMAP ||
+			  behind[row->id] == BEHIND_LEAF;
+	const int private = pfns && row->access & K2U_ACCESS_MAP ? EINVAL : no;
 	const struct {
 		uint64_t offset;
 		size_t size;
@@ -39,8 +41,8 @@ static void test_mmap(void **state)
 		  row->access & K2U_ACCESS_MAP ? EACCES : EOPNOTSUPP },
 		{ base, size, w, s, no },
 		/* reading is harmless, but shows PFNs in maps; a store is a bug */
-		{ base, size, r, MAP_PRIVATE, no ?: private },
-		{ base, size, w, MAP_PRIVATE, no ?: private },
+		{ base, size, r, MAP_PRIVATE, private },
+		{ base, size, w, MAP_PRIVATE, private },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -72,6 +74,9 @@ static void test_protection(void **state)
 {
 	const struct row *row = *state;
 	const size_t page = page_size();
+	struct k2u_setup setup = { .size = page,
+				   .backing = row->backing,
+				   .node = K2U_NODE_ANY };
 	char path[32];
 	int rw = open_buffer(row->backing, page), ro;
 	char *p;
@@ -85,6 +90,7 @@ static void test_protection(void **state)
 	close(rw);
 
 	ro = open_k2u(O_RDONLY);
+	assert_int_equal(ioctl(ro, K2U_IOC_SETUP, &setup), 0);
 	assert_mmap_fails(ro, K2U_MMAP_OFFSET(row->id), page,
 			  PROT_READ | PROT_WRITE, MAP_SHARED, EACCES);
 	p = mmap(NULL, page, PROT_READ, MAP_SHARED, ro,
@@ -129,7 +135,7 @@ static void test_setup(void **state)
 	BAD(backing, 0, EINVAL);
 	BAD(backing, K2U_BACKING_ANY, EINVAL);
 	BAD(backing, 1u << 31, EINVAL);
-	BAD(cache, 1, EINVAL);
+	BAD(cache, K2U_CACHE_UC + 1, EINVAL);
 	BAD(node, 1 << 20, EINVAL);
 	BAD(node, -2, EINVAL);
 	BAD(flags, 1u << 31, EINVAL);

@@ -361,8 +361,12 @@ static void test_lines(void **state)
 static unsigned int row_bits(size_t m, uint32_t backing, bool nobody)
 {
 	const bool maps = methods[m].access & K2U_ACCESS_MAP &&
-			  methods[m].backings & backing;
+			  serves(m, backing);
 	unsigned int is = method_is[m] | (nobody ? NOBODY : ROOT);
+
+	if (is & LEAF)
+		is |= behind_of(methods[m].id) == BEHIND_PFNMAP ? PFNMAP :
+								  PAGES;
 
 	/* memory_failure_sysctl_init(), mm/memory-failure.c */
 	if (!access("/proc/sys/vm/memory_failure_early_kill", F_OK))
@@ -395,7 +399,7 @@ static const char *not_applicable(enum scope scope, size_t m, uint32_t backing)
 	case SCOPE_MAP:
 		if (!(methods[m].access & K2U_ACCESS_MAP))
 			return "has no mapping";
-		return methods[m].backings & backing ? NULL : refusals[m];
+		return serves(m, backing) ? NULL : refusals[m];
 	case SCOPE_COPY:
 		if (access & ~K2U_ACCESS_BOTH)
 			return "copies by other calls, or is as read";

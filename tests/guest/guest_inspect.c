@@ -38,10 +38,11 @@ static void test_inspect(void **state)
 	assert_int_equal(i.vma_flags & set, set);
 	assert_int_equal(i.vma_flags & (K2U_VMA_WRITE | K2U_VMA_MAYEXEC), 0);
 	/* How each tells the core what is behind its entries */
-	assert_int_equal(i.vma_flags & (K2U_VMA_PFNMAP | K2U_VMA_MIXEDMAP),
-			 behind[row->id] == BEHIND_PFNMAP   ? K2U_VMA_PFNMAP :
-			 behind[row->id] == BEHIND_MIXEDMAP ? K2U_VMA_MIXEDMAP :
-							      0);
+	assert_int_equal(
+		i.vma_flags & (K2U_VMA_PFNMAP | K2U_VMA_MIXEDMAP),
+		behind_of(row->id) == BEHIND_PFNMAP   ? K2U_VMA_PFNMAP :
+		behind_of(row->id) == BEHIND_MIXEDMAP ? K2U_VMA_MIXEDMAP :
+							0);
 
 	if (row->id != K2U_METHOD_null) {
 		for (size_t at = 0; at < size; at += page)

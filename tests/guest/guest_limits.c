@@ -293,12 +293,17 @@ static void test_cgroup_tables(void **state)
 	struct tables *t = shared(sizeof(*t));
 	const uint64_t reach = page_size() / 8 * page_size();
 	const uint64_t tables = (4 * MIB + reach - 1) / reach * NR_MAPS;
+	const struct row *row = *state;
+	/* A PMD leaf has no page table below it */
+	const bool leaves = row->backing == K2U_BACKING_HUGE && row->lazy;
 
 	cgroup_make(0);
 	t->row = *state;
 	assert_no_oom(cgroup_run(do_tables, t));
 	assert_int_equal(t->err, 0);
-	assert_in_range(t->with - t->before, tables / 2 * page_size(),
+	/* What was charged ahead may have been given back */
+	assert_in_range(t->with > t->before ? t->with - t->before : 0,
+			leaves ? 0 : tables / 2 * page_size(),
 			tables * 2 * page_size() + slack());
 	assert_true(t->after <= t->before + slack());
 	cgroup_remove();

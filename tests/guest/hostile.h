@@ -29,6 +29,7 @@ enum {
 	BYTES = 1 << 12, /* not EMPTY */
 	POISON = 1 << 13, /* a kernel with MEMORY_FAILURE */
 	BACK = 1 << 14, /* what is dropped comes back by faults */
+	LEAF = 1 << 15, /* PFNMAP or PAGES, as this kernel makes a PMD leaf */
 };
 
 #define NOBODY_ID 65534
