@@ -140,7 +140,7 @@ $(devmem_GUEST): guest_LIBS = -ljansson
 $(GUEST): $(BUILD)/tests/%: $(BUILD)/tests/guest/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(guest_LIBS)
 
-# The main job; QUICK OUT BOOTS METHODS MEASURES SIZES VENUE KERNEL SEED: see
+# The main job; QUICK OUT BOOTS METHODS BACKINGS MEASURES SIZES VENUE KERNEL SEED: see
 # README.md.
 bench:
 	@scripts/bench.sh

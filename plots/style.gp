@@ -53,7 +53,8 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'splice' ? 190 : method(t) eq 'splice_socket' ? 200 : \
 	method(t) eq 'uring' ? 210 : method(t) eq 'uring_fixed' ? 220 : \
 	method(t) eq 'uring_cmd' ? 230 : method(t) eq 'read_huge' ? 240 : \
-	method(t) eq 'populate_read' ? 250 : method(t) eq 'dmabuf' ? 260 : 70)
+	method(t) eq 'populate_read' ? 250 : method(t) eq 'dmabuf' ? 260 : \
+	method(t) eq 'huge' ? 270 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
@@ -100,6 +101,7 @@ set style line 250 lc rgb '#0D98BA' lw 1.6 pt 13 ps 0.8 dt 1
 set style line 251 lc rgb '#0D98BA' lw 1.6 pt 12 ps 0.9 dt (6,4)
 set style line 260 lc rgb '#F0027F' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 261 lc rgb '#F0027F' lw 1.6 pt  4 ps 0.8 dt (6,4)
+set style line 270 lc rgb '#6A3D9A' lw 1.6 pt 15 ps 0.7 dt 1
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

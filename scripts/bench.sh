@@ -9,7 +9,7 @@
 #	BOOTS=N			measure until the run has N boots (a boot: a guest
 #				booted, or natively the module loaded and a process
 #				started, afresh); what is there is not repeated
-#	METHODS=a,b MEASURES=a,b SIZES=4K,1M	a part of it
+#	METHODS=a,b BACKINGS=a,b MEASURES=a,b SIZES=4K,1M	a part of it
 #	VENUE=auto|native|vm	auto: the module natively if it can be loaded here;
 #				else the tree provider natively into OUT-tree and
 #				the module in a guest into OUT
@@ -28,7 +28,7 @@ cd -- "$top"
 # The settings of "make bench" are not settings of the makes that run below
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-QUICK=${QUICK:-} OUT=${OUT:-} METHODS=${METHODS:-} MEASURES=${MEASURES:-}
+QUICK=${QUICK:-} OUT=${OUT:-} METHODS=${METHODS:-} BACKINGS=${BACKINGS:-} MEASURES=${MEASURES:-}
 SIZES=${SIZES:-} VENUE=${VENUE:-auto} KERNEL=${KERNEL:-} SEED=${SEED:-}
 KDIR=${KDIR:-/lib/modules/$(uname -r)/build} BOOTS=${BOOTS:-} TEST_SPIN=${TEST_SPIN:-}
 # A guest is stopped after so many seconds: the short set, the full set
@@ -354,6 +354,7 @@ started=$(date -u +%Y%m%dT%H%M%SZ)
 set --
 [ "$QUICK" != 1 ] || set -- "$@" --quick
 [ -z "$METHODS" ] || set -- "$@" "--methods=$METHODS"
+[ -z "$BACKINGS" ] || set -- "$@" "--backings=$BACKINGS"
 [ -z "$MEASURES" ] || set -- "$@" "--measures=$MEASURES"
 [ -z "$SIZES" ] || set -- "$@" "--sizes=$SIZES"
 [ -z "$SEED" ] || set -- "$@" "--seed=$SEED"

@@ -153,6 +153,53 @@ expect "insert takes none" "$(faults insert 0)"
 expect "fault_around takes 1, a window" "$(faults fault_around 1)"
 expect "fault_pfn takes $pages" "$(faults fault_pfn "$pages")"
 expect "populate takes none" "$(faults populate 0)"
+
+# ---- PMD leaves and cache attributes ----
+
+# attributes DIR [WORDS]: a run of what has them; the kernel is told WORDS
+attributes() {
+	"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$2" --timeout=240 "--append=${3:-}" \
+		-- --quick --measures=faults --methods=fault,huge,pfn,read --backings=contig,huge \
+		--sizes=4M --blocks=1 >"$tmp/vm" 2>&1
+}
+
+# verdicts DIR VERDICT CHECK...: "method backing cache check got" of the rows that say so
+verdicts() {
+	dir=$1 verdict=$2
+	shift 2
+	awk -F , -v verdict="$verdict" -v checks=" $* " '
+		NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
+		$c["verdict"] == verdict && index(checks, " " $c["check"] " ") {
+			print $c["method"], $c["backing"], $c["cache"], $c["check"], $c["got"]
+		}' "$dir/checks.csv" | sort
+}
+
+arch=$(field arch "$tmp/kernel")
+status=0
+attributes "$1" "$tmp/attributes" || status=$?
+if [ "$status" -eq 0 ]; then
+	ok "leaves and attributes are measured"
+else
+	not_ok "leaves and attributes are measured (status $status)" <"$tmp/vm"
+fi
+expect "every mapping has the memory type that was asked for" "$(
+	verdicts "$tmp/attributes" fail memtype memtype-linear faults-expected faults-module
+	verdicts "$tmp/attributes" substituted memtype memtype-linear
+	verdicts "$tmp/attributes" pass memtype | awk -v arch="$arch" '
+		{ seen[$3]++ }
+		END {
+			if (!seen["wb"] || (arch == "amd64" && (!seen["wc"] || !seen["uc"])))
+				print "not all attributes were looked at"
+		}')"
+if [ "$arch" = amd64 ]; then
+	status=0
+	attributes "$1" "$tmp/nopat" nopat || status=$?
+	expect "without PAT write-combining is not to be had, and that is said" "$(
+		[ "$status" -eq 0 ] || tail -n 5 "$tmp/vm"
+		verdicts "$tmp/nopat" substituted memtype memtype-linear | grep -v '^[a-z]* contig wc [a-z-]* uc-$'
+		[ "$(verdicts "$tmp/nopat" substituted memtype | wc -l)" -eq 1 ] || echo "not said of pfn"
+	)"
+fi
 case $1 in
 5.10) expect "populate_read is not there" "$(faults populate_read 0 | grep -v '^no fault counts')" ;;
 *) expect "populate_read takes none" "$(faults populate_read 0)" ;;

@@ -15,6 +15,17 @@ function fits(pattern, text) {
 	return pattern == "*" || pattern == text
 }
 
+# expected(SOURCE, PROPERTY): of the lines that apply, the last one's value
+function expected(s, property, i, f, want) {
+	want = ""
+	for (i = 1; i <= lines; i++) {
+		split(line[i], f, ",")
+		if (f[1] == s[1] && f[2] == s[2] && fits(f[3], s[3]) && f[4] == property)
+			want = f[8]
+	}
+	return want
+}
+
 /^#/ || /^$/ || /^provider,/ { next }
 
 FNR == NR {
@@ -45,12 +56,10 @@ END {
 	for (source in sources) {
 		split(source, s, ",")
 		for (property in properties) {
-			want = ""
-			for (i = 1; i <= lines; i++) {
-				split(line[i], f, ",")
-				if (f[1] == s[1] && f[2] == s[2] && fits(f[3], s[3]) && f[4] == property)
-					want = f[8]
-			}
+			want = expected(s, property)
+			# Of what is not there, nothing else is said
+			if (property != "available" && expected(s, "available") == "unavailable")
+				want = ""
 			have = (source, property) in got ? got[source, property] : ""
 			checked += have != ""
 			if (want == have || (want == "any" && have != ""))
