@@ -273,11 +273,12 @@ static bool k2u_refuse(const struct source *s, uint64_t size, char *why,
 			why, len,
 			"over the largest contiguous buffer of %llu bytes (max_contig_bytes)",
 			info.max_contig_bytes);
-	else if (methods[s->id].faults == K2U_FAULTS_PMD &&
+	else if (STORE_BACKING(s->store_id) == K2U_BACKING_HUGE &&
 		 size < info.pmd_size)
-		snprintf(why, len,
-			 "less than a PMD leaf maps, which is %llu bytes",
-			 info.pmd_size);
+		snprintf(
+			why, len,
+			"less than the compound page of %llu bytes that it takes",
+			info.pmd_size);
 	else
 		return false;
 	return true;
