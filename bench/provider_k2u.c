@@ -308,29 +308,6 @@ static bool huge_stale(const struct source *s, uint64_t size, char *why,
 	return size % pmd_bytes();
 }
 
-static bool dmabuf_absent(char *why, size_t len)
-{
-	const struct source src = { .store_id = K2U_BACKING_VMALLOC,
-				    .ops = &k2u_ops };
-	struct buffer b = { .src = &src,
-			    .size = page_bytes(),
-			    .node = K2U_NODE_ANY };
-	off_t offset;
-	int fd;
-
-	if (buffer_open(&b))
-		return false; /* for a reason that others say */
-	fd = dmabuf_where(&src, &b, &offset);
-	if (fd < 0 && errno == EOPNOTSUPP)
-		snprintf(
-			why, len,
-			"the kernel is built without CONFIG_DMA_SHARED_BUFFER");
-	else if (fd < 0)
-		snprintf(why, len, "K2U_IOC_EXPORT: %m");
-	buffer_close(&b);
-	return fd < 0;
-}
-
 /* What is particular to an access or a kind of faults: no branch where it is timed */
 static const struct way {
 	unsigned int access, faults; /* of the registry's line */
@@ -367,8 +344,7 @@ static const struct way {
 	{ .access = K2U_ACCESS_DMABUF,
 	  .ops = { .map = other_map,
 		   .where = dmabuf_where,
-		   .sync = dmabuf_sync },
-	  .absent = dmabuf_absent },
+		   .sync = dmabuf_sync } },
 	{ .access = K2U_ACCESS_COPY_OTHER, .ops = { .copy = kmem_copy } },
 	{ .access = K2U_ACCESS_MAP,
 	  .faults = K2U_FAULTS_POPULATE_READ,

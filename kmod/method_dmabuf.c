@@ -56,6 +56,7 @@ static int k2u_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	vm_flags_clear(vma, VM_MAYEXEC);
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
 	k2u_spin(K2U_METHOD_dmabuf);
+	vma->vm_page_prot = k2u_cache_prot(f->buf->cache, vma->vm_page_prot);
 	return k2u_pfn_mmap(f->buf, vma, vma->vm_pgoff);
 }
 
@@ -95,11 +96,15 @@ int k2u_dmabuf_export(struct file *file, const struct k2u_buffer *buf)
 		dma_buf_put(dmabuf);
 	return fd;
 }
+
+const struct k2u_method_ops k2u_method_dmabuf = {};
 #else
 int k2u_dmabuf_export(struct file *file, const struct k2u_buffer *buf)
 {
 	return -EOPNOTSUPP;
 }
-#endif
 
-const struct k2u_method_ops k2u_method_dmabuf = {};
+const struct k2u_method_ops k2u_method_dmabuf = {
+	.absent = "the kernel is built without CONFIG_DMA_SHARED_BUFFER",
+};
+#endif
