@@ -334,10 +334,17 @@ static void attempt(struct cap *c, const struct property *p)
 
 static uint64_t size_of(const struct source *s, const struct property *p)
 {
+	char why[128];
+
 	if (p->size == PMD && pmd_bytes() < 4 * MIB)
 		return 4 * MIB;
-	return p->size == PMD || s->flags & SOURCE_HUGE ? pmd_bytes() :
-							  SMALL_BYTES;
+	if (p->size == PMD || s->flags & SOURCE_HUGE)
+		return pmd_bytes();
+	/* Of compound pages there is no smaller buffer */
+	return s->ops->refuse && s->ops->refuse(s, SMALL_BYTES, why,
+						sizeof(why)) ?
+		       pmd_bytes() :
+		       SMALL_BYTES;
 }
 
 /* A value that is wrong, or none, fails the run as a wrong byte does */

@@ -239,7 +239,7 @@ static void check_memtype(struct cell *c, const char *name, unsigned int got)
 		return;
 	is = type[got];
 	ok = !strcmp(is, want) || (!strcmp(want, "uc") && !strcmp(is, "uc-"));
-	check(c, NULL, name, want, is, ok ? "pass" : "substituted",
+	check(c, NULL, name, want, is, ok ? "pass" : "fail",
 	      ok ? "" :
 		   "the hardware uses another memory type than was asked for");
 }

@@ -40,7 +40,8 @@ set output env('K2U_OUT')
 
 # A colour and a point for each method (Okabe and Ito's palette), the same in
 # every chart; a method's second backing is dashed, its points open; its third, dotted.
-third(t) = t eq 'fault (bpf-array)'
+third(t) = t eq 'fault (bpf-array)' || (words(t) > 1 && \
+	strstrt('(huge) (contig-wc) (contig-uc)', word(t, 2)) > 0)
 second(t) = words(t) > 1 && strstrt('(contig) (perf-ring) (thp)', word(t, 2)) > 0
 method(t) = word(t, 1)
 look(t) = second(t) + 2 * third(t) + ( \
@@ -57,11 +58,13 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'huge' ? 270 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
+set style line 12 lc rgb '#D55E00' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 20 lc rgb '#0072B2' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 21 lc rgb '#0072B2' lw 1.6 pt  4 ps 0.8 dt (6,4)
 set style line 22 lc rgb '#0072B2' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 30 lc rgb '#009E73' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 31 lc rgb '#009E73' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 32 lc rgb '#009E73' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 40 lc rgb '#CC79A7' lw 1.6 pt 13 ps 0.9 dt 1
 set style line 41 lc rgb '#CC79A7' lw 1.6 pt 12 ps 1.0 dt (6,4)
 set style line 50 lc rgb '#000000' lw 1.2 pt 11 ps 0.7 dt 1
@@ -79,29 +82,38 @@ set style line 140 lc rgb '#882255' lw 1.6 pt 13 ps 0.9 dt 1
 set style line 141 lc rgb '#882255' lw 1.6 pt 12 ps 1.0 dt (6,4)
 set style line 150 lc rgb '#8C510A' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 151 lc rgb '#8C510A' lw 1.6 pt  6 ps 0.8 dt (6,4)
+set style line 152 lc rgb '#8C510A' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 160 lc rgb '#44AA99' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 161 lc rgb '#44AA99' lw 1.6 pt  4 ps 0.8 dt (6,4)
+set style line 162 lc rgb '#44AA99' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 170 lc rgb '#AA4499' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 171 lc rgb '#AA4499' lw 1.6 pt  8 ps 0.9 dt (6,4)
 set style line 180 lc rgb '#661100' lw 1.6 pt 13 ps 0.9 dt 1
 set style line 181 lc rgb '#661100' lw 1.6 pt 12 ps 1.0 dt (6,4)
 set style line 190 lc rgb '#117733' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 191 lc rgb '#117733' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 192 lc rgb '#117733' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 200 lc rgb '#66A61E' lw 1.6 pt 13 ps 0.8 dt 1
 set style line 201 lc rgb '#66A61E' lw 1.6 pt 12 ps 0.9 dt (6,4)
+set style line 202 lc rgb '#66A61E' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 210 lc rgb '#7570B3' lw 1.6 pt  7 ps 0.8 dt 1
 set style line 211 lc rgb '#7570B3' lw 1.6 pt  6 ps 0.9 dt (6,4)
+set style line 212 lc rgb '#7570B3' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 220 lc rgb '#4A1486' lw 1.6 pt  5 ps 0.8 dt 1
 set style line 221 lc rgb '#4A1486' lw 1.6 pt  4 ps 0.9 dt (6,4)
+set style line 222 lc rgb '#4A1486' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 230 lc rgb '#A6761D' lw 1.6 pt  9 ps 0.8 dt 1
 set style line 231 lc rgb '#A6761D' lw 1.6 pt  8 ps 0.9 dt (6,4)
+set style line 232 lc rgb '#A6761D' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 240 lc rgb '#E7298A' lw 1.6 pt  7 ps 0.8 dt 1
 set style line 241 lc rgb '#E7298A' lw 1.6 pt  6 ps 0.9 dt (6,4)
+set style line 242 lc rgb '#E7298A' lw 1.6 pt  3 ps 0.8 dt (2,3)
 set style line 250 lc rgb '#0D98BA' lw 1.6 pt 13 ps 0.8 dt 1
 set style line 251 lc rgb '#0D98BA' lw 1.6 pt 12 ps 0.9 dt (6,4)
 set style line 260 lc rgb '#F0027F' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 261 lc rgb '#F0027F' lw 1.6 pt  4 ps 0.8 dt (6,4)
 set style line 270 lc rgb '#6A3D9A' lw 1.6 pt 15 ps 0.7 dt 1
+set style line 272 lc rgb '#6A3D9A' lw 1.6 pt 15 ps 0.7 dt 1
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

@@ -13,7 +13,7 @@ SIZE=64K
 bin=$1 json=$2 methods=$3
 shift 3
 rows=$("$bin/k2u-bench" list | awk -v methods="$methods" '
-	$5 == "yes" && (methods == "" || index("," methods ",", "," $2 ",")) { print $1 "/" $2 "/" $3 }')
+	$4 == "wb" && $6 == "yes" && (methods == "" || index("," methods ",", "," $2 ",")) { print $1 "/" $2 "/" $3 }')
 
 n=0
 for row in $rows; do

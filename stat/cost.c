@@ -239,6 +239,14 @@ static struct pass paid(const struct config *config, size_t i,
 
 /* break-even */
 
+/* Other attributes are no choice: what is behind a buffer asks for them */
+static bool is_write_back(const struct config *config)
+{
+	const char *cache = key(config, CACHE);
+
+	return strcmp(cache, "wc") && strcmp(cache, "uc");
+}
+
 /* `read` among map's competitors: of the same backing if it has that */
 static const struct config *find_copy(const struct configs *configs,
 				      const struct config *map)
@@ -246,7 +254,7 @@ static const struct config *find_copy(const struct configs *configs,
 	const struct config *c, *copy = NULL;
 
 	for (c = configs->config; c < configs->config + configs->n; c++)
-		if (!strcmp(key(c, METHOD), "read") &&
+		if (!strcmp(key(c, METHOD), "read") && is_write_back(c) &&
 		    !compare_fields(c, map) &&
 		    (!copy || !strcmp(key(c, BACKING), key(map, BACKING))))
 			copy = c;
@@ -395,7 +403,8 @@ static int write_breakeven(const struct configs *configs, const struct run *run)
 	      "k_median,k_low,k_high,e2e_k,predicted,measured,ratio,ratio_low,ratio_high,destination,boots\n",
 	      out.f);
 	for (map = configs->config; map < configs->config + configs->n; map++) {
-		if (is_copy(map) || is_baseline(key(map, METHOD)))
+		if (is_copy(map) || is_baseline(key(map, METHOD)) ||
+		    !is_write_back(map))
 			continue;
 		ret = print_breakeven(out.f, configs, map, REUSED) ?:
 			      print_breakeven(out.f, configs, map, FRESH);
@@ -417,7 +426,8 @@ static const char *standing(const struct config *config)
 {
 	if (is_baseline(key(config, METHOD)))
 		return "baseline";
-	if (is_copy(config) && !strcmp(key(config, UNIT), "insn"))
+	if (!is_write_back(config) ||
+	    (is_copy(config) && !strcmp(key(config, UNIT), "insn")))
 		return "excluded";
 	return NULL;
 }

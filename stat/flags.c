@@ -32,6 +32,8 @@ static const struct {
 	{ "faults-agree", "faults-disagree" },
 	{ "faults-expected", "faults-unexpected" },
 	{ "faults-module", "faults-module-disagree" },
+	{ "memtype", "memtype-substituted" },
+	{ "memtype-linear", "linear-memtype-substituted" },
 	{ "linearity", "nonlinear" },
 	{ "steady", "unsteady" },
 	{ "other", "other-check-failed" },

@@ -474,10 +474,16 @@ void rows_free(struct rows *rows)
 const char *row_title(const struct row *row, bool provider, char *buf,
 		      size_t size)
 {
-	snprintf(buf, size, "%s%s%s%s%s%s", provider ? row->key[PROVIDER] : "",
-		 provider ? " " : "", row->key[METHOD],
-		 strcmp(row->key[BACKING], "none") ? " (" : "",
-		 strcmp(row->key[BACKING], "none") ? row->key[BACKING] : "",
-		 strcmp(row->key[BACKING], "none") ? ")" : "");
+	const char *cache = row->key[CACHE];
+	/* One word, as charts have them in lists */
+	const bool named = *cache && strcmp(cache, "wb") &&
+			   strcmp(cache, "none");
+	const bool backing = strcmp(row->key[BACKING], "none");
+
+	snprintf(buf, size, "%s%s%s%s%s%s%s%s",
+		 provider ? row->key[PROVIDER] : "", provider ? " " : "",
+		 row->key[METHOD], backing ? " (" : "",
+		 backing ? row->key[BACKING] : "", backing && named ? "-" : "",
+		 backing && named ? cache : "", backing ? ")" : "");
 	return buf;
 }

@@ -81,7 +81,7 @@ measured() {
 	done
 	awk -F , -v kernel="$kernel" '
 		NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
-		$c["measure"] == "latency" && $c["provider"] == "k2u" && $c["backing"] == "contig" &&
+		$c["measure"] == "latency" && $c["provider"] == "k2u" && $c["backing"] == "contig" && $c["cache"] == "wb" &&
 		(($c["size_bytes"] == 65536 && $c["metric"] ~ /^(mmap|touch|munmap)$/) ||
 		 ($c["size_bytes"] == 64 && $c["metric"] == "read")) {
 			printf "#| %-12s %-8s %6d bytes %-8s %8.0f instructions\n", kernel, $c["method"],

@@ -67,7 +67,7 @@ for test in build/tests/test_*; do
 	case $test in *.d | *.o) continue ;; esac
 	as_nobody "${test##*/}" 0 '' "$test"
 done
-as_nobody "k2u-bench list" 0 '^tree +read +memfd +copy +yes' build/k2u-bench list
+as_nobody "k2u-bench list" 0 '^tree +read +memfd +wb +copy +yes' build/k2u-bench list
 as_nobody "k2u-bench run" 0 '' build/k2u-bench run --providers=tree --methods=read,fault --measures=throughput \
 	--quick --blocks=6 --sizes=4K "--out=$tmp/out/run"
 as_nobody "summarize" 0 '' build/k2u-stat summarize "$tmp/out/run"
