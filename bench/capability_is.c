@@ -121,7 +121,9 @@ void cap_memtype(struct cap *c)
 		cap_say(c,
 			seen.cache < ARRAY_SIZE(names) ? names[seen.cache] :
 							 "unknown",
-			"asked for: write-back");
+			strcmp(c->src->backing, "dma") ?
+				"asked for: write-back" :
+				"the DMA API decides");
 }
 
 void cap_kind(struct cap *c)

@@ -72,7 +72,7 @@ static const struct argp_option options[] = {
 	OPTION("providers", OPT_PROVIDERS, "LIST",
 	       "of: k2u, tree (default: all)"),
 	OPTION("backings", OPT_BACKINGS, "LIST",
-	       "backings of \"k2u-bench list\" (default: all but pages, whose pages are mapped and copied as those of vmalloc are)"),
+	       "backings of \"k2u-bench list\" (default: all but pages, whose pages are mapped and copied as those of vmalloc are; of dma methods dma and read)"),
 	OPTION("sizes", OPT_SIZES, "LIST",
 	       "of throughput, faults, mmap and munmap, as 4K,1M"),
 	OPTION("blocks", OPT_BLOCKS, "N",

@@ -267,7 +267,8 @@ static bool k2u_refuse(const struct source *s, uint64_t size, char *why,
 	if (size > info.max_bytes)
 		snprintf(why, len, "over the module's max_bytes of %llu",
 			 info.max_bytes);
-	else if (STORE_BACKING(s->store_id) == K2U_BACKING_CONTIG &&
+	else if (STORE_BACKING(s->store_id) &
+			 (K2U_BACKING_CONTIG | K2U_BACKING_DMA) &&
 		 size > info.max_contig_bytes)
 		snprintf(
 			why, len,
@@ -477,6 +478,16 @@ static void try_leaf(struct source *row)
 			"see /sys/kernel/mm/transparent_hugepage/enabled");
 }
 
+/* Of dma memory the mapping is what it is for; read() stands for all copies of it */
+static bool on_demand(unsigned int m, unsigned int backing)
+{
+	if (backing == K2U_BACKING_DMA)
+		return methods[m].backings & backing &&
+		       methods[m].id != K2U_METHOD_dma &&
+		       methods[m].id != K2U_METHOD_read;
+	return backing == K2U_BACKING_PAGES;
+}
+
 static int add(struct sources *s, unsigned int m, unsigned int backing,
 	       const char *name, unsigned int cache, const char *absent)
 {
@@ -506,7 +517,7 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 	    (methods[m].faults == K2U_FAULTS_PAGE &&
 	     backing == K2U_BACKING_HUGE))
 		row.flags |= SOURCE_HUGE;
-	if (backing == K2U_BACKING_PAGES)
+	if (on_demand(m, backing))
 		row.flags |= SOURCE_ASKED;
 	if (row.access & K2U_ACCESS_MAP_OTHER)
 		row.access |= K2U_ACCESS_MAP;

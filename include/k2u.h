@@ -79,6 +79,7 @@ enum k2u_backing {
 /* Sets of them, for methods.def */
 #define K2U_BACKING_ALL		K2U_BACKINGS
 #define K2U_BACKING_ANY		(K2U_BACKING_VMALLOC | K2U_BACKING_CONTIG | K2U_BACKING_PAGES)
+#define K2U_BACKING_PAGED	(K2U_BACKING_ANY | K2U_BACKING_HUGE)	/* its pages are ours */
 
 /*
  * Cache attribute of a buffer: of its mappings to user space and, changed ahead
@@ -106,10 +107,11 @@ enum k2u_backing {
  * K2U_IOC_SETUP: create the buffer.
  *	EBUSY		the file has its buffer already: open the device again
  *	EFBIG		size over the bound (info.max_bytes, or for contig
- *			info.max_contig_bytes)
+ *			and dma info.max_contig_bytes)
  *	ENOMEM		the pages, or what max_bytes leaves over all open
  *			files, do not suffice
- *	EINVAL		size 0; no such backing, cache attribute or node
+ *	EINVAL		size 0; no such backing, cache attribute or node; dma with
+ *			another than K2U_CACHE_WB: the DMA API decides of it
  *	EOPNOTSUPP	not on this kernel: see backings and caches of k2u_info
  *	EINTR		a signal came while pages were being allocated
  */
@@ -117,7 +119,7 @@ struct k2u_setup {
 	__u64 size;		/* bytes, 1 .. info.max_bytes */
 	__u32 backing;		/* one K2U_BACKING_* bit */
 	__u32 cache;		/* K2U_CACHE_* */
-	__s32 node;		/* NUMA node, or K2U_NODE_ANY */
+	__s32 node;		/* NUMA node, or K2U_NODE_ANY; dma: the DMA API decides */
 	__u32 flags;		/* K2U_SETUP_* */
 	__u64 seed;		/* of the fill, with K2U_SETUP_FILL */
 	__u64 reserved[4];	/* must be 0 */
@@ -216,7 +218,7 @@ struct k2u_info {
 	__u32 page_size;	/* out: bytes */
 	__u64 max_bytes;	/* out: bound over all open files */
 	__u64 used_bytes;	/* out: of which in use now */
-	__u64 max_contig_bytes;	/* out: largest K2U_BACKING_CONTIG buffer */
+	__u64 max_contig_bytes;	/* out: largest contig or dma buffer */
 	__u64 default_bytes;	/* out: size of a buffer made without K2U_IOC_SETUP */
 	__u64 pmd_size;		/* out: bytes that one PMD leaf maps: a page of K2U_BACKING_HUGE */
 	__u64 size;		/* out: of this file's buffer, bytes; 0: none yet */

@@ -140,15 +140,18 @@ static int k2u_check_setup(const struct k2u_setup *setup)
 	    (setup->node < 0 || setup->node >= MAX_NUMNODES ||
 	     !node_state(setup->node, N_MEMORY)))
 		return -EINVAL;
-	if (setup->backing == K2U_BACKING_CONTIG)
+	/* Of dma memory the DMA API decides. */
+	if (setup->backing == K2U_BACKING_DMA && setup->cache != K2U_CACHE_WB)
+		return -EINVAL;
+	if (setup->backing & (K2U_BACKING_CONTIG | K2U_BACKING_DMA))
 		bound = min_t(size_t, bound, KMALLOC_MAX_SIZE);
 	return setup->size > bound ? -EFBIG : 0;
 }
 
-/* What it takes of the bound: compound pages are not divided. */
+/* What it takes of the bound: contig alone gives back the rest of a run. */
 static unsigned long k2u_buffer_taken(const struct k2u_buffer *buf)
 {
-	return buf->backing == K2U_BACKING_HUGE ?
+	return buf->backing & (K2U_BACKING_HUGE | K2U_BACKING_DMA) ?
 		       round_up(buf->nr_pages, buf->run) :
 		       buf->nr_pages;
 }
@@ -165,6 +168,8 @@ static void k2u_free_pages(struct k2u_buffer *buf)
 {
 	if (buf->backing == K2U_BACKING_CONTIG)
 		k2u_free_contig(buf);
+	else if (buf->backing == K2U_BACKING_DMA)
+		k2u_dma_free(buf);
 	else
 		k2u_free_array(buf, buf->nr_pages);
 }
@@ -187,7 +192,7 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 	buf->cache = setup->cache;
 	buf->run = setup->backing == K2U_BACKING_HUGE ?
 			   PMD_SIZE >> PAGE_SHIFT :
-		   setup->backing == K2U_BACKING_CONTIG ?
+		   setup->backing & (K2U_BACKING_CONTIG | K2U_BACKING_DMA) ?
 			   BIT(get_order(setup->size)) :
 			   1;
 
@@ -203,6 +208,8 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 
 	if (buf->backing == K2U_BACKING_CONTIG)
 		err = k2u_alloc_contig(buf, setup->node);
+	else if (buf->backing == K2U_BACKING_DMA)
+		err = k2u_dma_alloc(buf);
 	else
 		err = k2u_alloc_array(buf, setup->node);
 	if (err)
@@ -305,4 +312,14 @@ void k2u_buffer_stats(const struct k2u_buffer *buf, struct k2u_stats *sum)
 		sum->read_bytes += READ_ONCE(s->read_bytes);
 		sum->written_bytes += READ_ONCE(s->written_bytes);
 	}
+}
+
+/* Where the DMA API has memory mapped anew, its pages are found by that mapping. */
+struct page *k2u_buffer_find(const struct k2u_buffer *buf, unsigned long index)
+{
+	const void *at = buf->vaddr + (index << PAGE_SHIFT);
+
+	return buf->backing == K2U_BACKING_DMA && is_vmalloc_addr(at) ?
+		       vmalloc_to_page(at) :
+		       k2u_buffer_page(buf, index);
 }

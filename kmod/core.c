@@ -299,7 +299,7 @@ static long k2u_ioctl_info(struct file *file, void __user *uarg)
 		arg.size = buf->size;
 		arg.backing = buf->backing;
 		arg.cache = buf->cache;
-		arg.node = page_to_nid(k2u_buffer_page(buf, 0));
+		arg.node = page_to_nid(k2u_buffer_find(buf, 0));
 	}
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
 }
@@ -465,7 +465,13 @@ static int __init k2u_init(void)
 	err = k2u_spin_init();
 	if (err)
 		return err;
-	return misc_register(&k2u_misc);
+	err = misc_register(&k2u_misc);
+	if (err)
+		return err;
+	err = k2u_dma_init(k2u_misc.this_device);
+	if (err)
+		misc_deregister(&k2u_misc);
+	return err;
 }
 module_init(k2u_init);
 

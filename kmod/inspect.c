@@ -237,7 +237,7 @@ int k2u_inspect(struct file *file, struct k2u_inspect *inspect)
 	}
 	inspect->vma_flags = k2u_vma_flags(vma);
 	inspect->method = k2u_pgoff_method(vma->vm_pgoff);
-	inspect->linear_cache = k2u_linear_memtype(k2u_buffer_page(
+	inspect->linear_cache = k2u_linear_memtype(k2u_buffer_find(
 		f->buf, k2u_pgoff_page(vma->vm_pgoff) +
 				((start - vma->vm_start) >> PAGE_SHIFT)));
 	for (addr = start; addr < end; cond_resched()) {

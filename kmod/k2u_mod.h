@@ -41,6 +41,7 @@ struct k2u_buffer {
 	size_t size; /* bytes, as asked for */
 	unsigned long nr_pages;
 	unsigned long run; /* pages that were allocated as one: a power of two */
+	dma_addr_t dma; /* dma: where devices have it */
 	u32 backing;
 	u32 cache;
 	struct k2u_stats __percpu *stats;
@@ -141,6 +142,9 @@ int k2u_buffer_hash(const struct k2u_buffer *buf, size_t offset, size_t size,
 size_t k2u_buffer_used(void);
 void k2u_buffer_stats(const struct k2u_buffer *buf, struct k2u_stats *sum);
 
+struct page *k2u_buffer_find(const struct k2u_buffer *buf, unsigned long index);
+
+/* Of dma memory there may be none: that is what k2u_buffer_find() is for. */
 static inline struct page *k2u_buffer_page(const struct k2u_buffer *buf,
 					   unsigned long index)
 {
@@ -212,6 +216,11 @@ ssize_t k2u_copy_to_user(const struct k2u_buffer *buf, size_t pos,
 /* method_pfn.c */
 int k2u_pfn_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
 		 unsigned long first);
+
+/* method_dma.c */
+int k2u_dma_init(struct device *dev);
+int k2u_dma_alloc(struct k2u_buffer *buf);
+void k2u_dma_free(const struct k2u_buffer *buf);
 
 /* method_dmabuf.c */
 int k2u_dmabuf_export(struct file *file, const struct k2u_buffer *buf);

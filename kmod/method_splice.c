@@ -35,6 +35,12 @@ ssize_t k2u_splice_read(struct file *in, loff_t *ppos,
 
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
+	/*
+	 * The references of its pages are not ours to give. As of a file without
+	 * splice_read, so that who can do without falls back to read(2).
+	 */
+	if (buf->backing == K2U_BACKING_DMA)
+		return -EINVAL;
 	if (!count || pos >= buf->size)
 		return 0;
 

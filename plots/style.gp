@@ -41,7 +41,7 @@ set output env('K2U_OUT')
 # A colour and a point for each method (Okabe and Ito's palette), the same in
 # every chart; a method's second backing is dashed, its points open; its third, dotted.
 third(t) = t eq 'fault (bpf-array)' || (words(t) > 1 && \
-	strstrt('(huge) (contig-wc) (contig-uc)', word(t, 2)) > 0)
+	strstrt('(huge) (dma) (contig-wc) (contig-uc)', word(t, 2)) > 0)
 second(t) = words(t) > 1 && strstrt('(contig) (perf-ring) (thp)', word(t, 2)) > 0
 method(t) = word(t, 1)
 look(t) = second(t) + 2 * third(t) + ( \
@@ -55,7 +55,8 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'uring' ? 210 : method(t) eq 'uring_fixed' ? 220 : \
 	method(t) eq 'uring_cmd' ? 230 : method(t) eq 'read_huge' ? 240 : \
 	method(t) eq 'populate_read' ? 250 : method(t) eq 'dmabuf' ? 260 : \
-	method(t) eq 'huge' ? 270 : 70)
+	method(t) eq 'huge' ? 270 : \
+	method(t) eq 'dma' ? 280 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 12 lc rgb '#D55E00' lw 1.6 pt  3 ps 0.8 dt (2,3)
@@ -114,6 +115,8 @@ set style line 260 lc rgb '#F0027F' lw 1.6 pt  5 ps 0.7 dt 1
 set style line 261 lc rgb '#F0027F' lw 1.6 pt  4 ps 0.8 dt (6,4)
 set style line 270 lc rgb '#6A3D9A' lw 1.6 pt 15 ps 0.7 dt 1
 set style line 272 lc rgb '#6A3D9A' lw 1.6 pt 15 ps 0.7 dt 1
+set style line 280 lc rgb '#B15928' lw 1.6 pt 9 ps 0.8 dt 1
+set style line 282 lc rgb '#B15928' lw 1.6 pt 9 ps 0.8 dt 1
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'

@@ -153,6 +153,7 @@ expect "insert takes none" "$(faults insert 0)"
 expect "fault_around takes 1, a window" "$(faults fault_around 1)"
 expect "fault_pfn takes $pages" "$(faults fault_pfn "$pages")"
 expect "populate takes none" "$(faults populate 0)"
+expect "dma takes none" "$(faults dma 0)"
 
 # ---- PMD leaves and cache attributes ----
 

@@ -538,7 +538,8 @@ static bool warns_without_tables(const struct scene *s)
 	major = strtoul(name.release, &end, 10);
 	assert_int_equal(*end, '.');
 	minor = strtoul(end + 1, NULL, 10);
-	return s->id == K2U_METHOD_pfn && s->backing == K2U_BACKING_CONTIG &&
+	return ((s->id == K2U_METHOD_pfn && s->backing == K2U_BACKING_CONTIG) ||
+		s->id == K2U_METHOD_dma) &&
 	       (major < 6 || (major == 6 && minor < 16));
 }
 

@@ -470,6 +470,7 @@ static void splice_out(const struct op *op, const struct slot *s,
 	must(&e, !f || !f->readable, EBADF);
 	must(&e, f && !f->size && used_bytes() + size > bounds.max_bytes,
 	     ENOMEM);
+	must(&e, f && f->size && f->backing == K2U_BACKING_DMA, EINVAL);
 	if (!check_copied(&e, "splice",
 			  CALL(splice, s->fd, NULL, pipes[1], NULL, n,
 			       op->c % 16),

@@ -134,10 +134,11 @@ void op_setup(const struct op *op)
 					 1023, 1024, INT32_MAX, INT32_MIN };
 	struct k2u_setup setup = {
 		.size = setup_size(op),
-		.backing = op->b & 1 ? K2U_BACKING_CONTIG :
-			   op->b & 4 ? K2U_BACKING_VMALLOC :
-			   op->b & 8 ? K2U_BACKING_PAGES :
-				       K2U_BACKING_HUGE,
+		.backing = op->b & 1  ? K2U_BACKING_CONTIG :
+			   op->b & 4  ? K2U_BACKING_VMALLOC :
+			   op->b & 8  ? K2U_BACKING_PAGES :
+			   op->b & 16 ? K2U_BACKING_DMA :
+					K2U_BACKING_HUGE,
 		.node = K2U_NODE_ANY,
 		.flags = op->b & 2 ? K2U_SETUP_FILL : 0,
 		.seed = op->c,
@@ -146,6 +147,7 @@ void op_setup(const struct op *op)
 	struct file *f = s->file;
 	struct expect e = { 0 };
 	uint64_t bytes;
+	bool whole;
 
 	if ((op->b >> 8) % 48 == 0)
 		setup.backing = odd[(op->b >> 16) % ARRAY_SIZE(odd)];
@@ -155,6 +157,8 @@ void op_setup(const struct op *op)
 		setup.flags = (uint32_t)(op->b >> 16);
 	if ((op->b >> 8) % 48 >= 45)
 		setup.node = nodes[(op->b >> 16) % ARRAY_SIZE(nodes)];
+	whole = setup.backing == K2U_BACKING_CONTIG ||
+		setup.backing == K2U_BACKING_DMA;
 	/* The model knows of no PMD leaf */
 	if (setup.backing == K2U_BACKING_HUGE && setup.size <= bounds.max_bytes)
 		setup.size %= bounds.pmd_size;
@@ -171,12 +175,12 @@ void op_setup(const struct op *op)
 	must(&e, setup.node > 0, EINVAL); /* a guest has one node */
 	must(&e, setup.size > bounds.max_bytes, EFBIG);
 	must(&e,
-	     setup.backing == K2U_BACKING_CONTIG &&
-		     setup.size > bounds.max_contig_bytes,
-	     EFBIG);
+	     setup.backing == K2U_BACKING_DMA && setup.cache != K2U_CACHE_WB,
+	     EINVAL);
+	must(&e, whole && setup.size > bounds.max_contig_bytes, EFBIG);
 	bytes = taken(setup.backing, setup.size);
 	must(&e, used_bytes() + bytes > bounds.max_bytes, ENOMEM);
-	if (setup.backing == K2U_BACKING_CONTIG && bytes > 8 * page_bytes)
+	if (whole && bytes > 8 * page_bytes)
 		may(&e, ENOMEM); /* memory may be in pieces */
 	if (setup.backing == K2U_BACKING_HUGE)
 		may(&e, ENOMEM);

@@ -88,12 +88,15 @@ unsigned int vmas_of(const struct file *f)
 	return n;
 }
 
-/* What a buffer takes of the bound: compound pages are whole */
+/* What a buffer takes of the bound: what is of several pages is whole */
 uint64_t taken(uint32_t backing, uint64_t size)
 {
-	const uint64_t unit = backing == K2U_BACKING_HUGE ? bounds.pmd_size :
-							    page_bytes;
+	uint64_t unit = backing == K2U_BACKING_HUGE ? bounds.pmd_size :
+						      page_bytes;
 
+	while (backing == K2U_BACKING_DMA && unit < size &&
+	       size <= bounds.max_bytes)
+		unit *= 2;
 	return (size + unit - 1) / unit * unit;
 }
 

@@ -149,6 +149,18 @@ static inline int open_buffer(uint32_t backing, size_t size)
 	return open_cached(backing, size, K2U_CACHE_WB);
 }
 
+/* What a buffer takes of max_bytes: what is of several pages is whole */
+static inline uint64_t taken_of(const struct k2u_info *info, uint32_t backing,
+				uint64_t size)
+{
+	uint64_t unit = backing == K2U_BACKING_HUGE ? info->pmd_size :
+						      info->page_size;
+
+	while (backing == K2U_BACKING_DMA && unit < size)
+		unit *= 2;
+	return (size + unit - 1) / unit * unit;
+}
+
 static inline enum behind behind_of(uint32_t id)
 {
 	if (behind[id] != BEHIND_LEAF)

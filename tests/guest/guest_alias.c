@@ -58,7 +58,8 @@ static void test_alias(void **state)
 		view[views++] = map_buffer(fd, methods[i].id, size,
 					   PROT_READ | PROT_WRITE);
 	}
-	assert_true(views >= 2);
+	/* Of dma memory there is one method, and its copies */
+	assert_true(views >= (backing == K2U_BACKING_DMA ? 1 : 2));
 	/* The module does not see mappings of another file */
 	inspected = views;
 	for (i = 0; i < ARRAY_SIZE(methods); i++) {
@@ -154,8 +155,8 @@ int main(void)
 		uint32_t backings;
 	} all[] = {
 		{ "alias", test_alias, K2U_BACKING_ALL },
-		{ "no-alias", test_no_alias, K2U_BACKING_ALL },
-		{ "private", test_private, K2U_BACKING_ALL },
+		{ "no-alias", test_no_alias, K2U_BACKING_PAGED },
+		{ "private", test_private, K2U_BACKING_PAGED },
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(all) * ARRAY_SIZE(backings)];
 	size_t n = 0;

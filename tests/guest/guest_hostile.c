@@ -373,6 +373,8 @@ static unsigned int row_bits(size_t m, uint32_t backing, bool nobody)
 		is |= POISON;
 	if (backing == K2U_BACKING_CONTIG)
 		is |= CONTIG;
+	if (backing == K2U_BACKING_DMA)
+		is |= DMA;
 	if (methods[m].access & K2U_ACCESS_COPY)
 		is |= COPY;
 	is |= maps ? MAP : REFUSED;
@@ -407,14 +409,13 @@ static const char *not_applicable(enum scope scope, size_t m, uint32_t backing)
 	case SCOPE_CALL:
 		return access == K2U_ACCESS_CALL ? NULL : "has no K2U_IOC_COPY";
 	case SCOPE_WAY:
-		return (access & K2U_ACCESS_BOTH) == K2U_ACCESS_COPY ?
-			       NULL :
-			       "copies no bytes of the device's file";
+		if ((access & K2U_ACCESS_BOTH) != K2U_ACCESS_COPY)
+			return "copies no bytes of the device's file";
+		return serves(m, backing) ? NULL : refusals[m];
 	case SCOPE_SPLICE:
-		return access == K2U_ACCESS_PIPE ||
-				       access == K2U_ACCESS_SOCKET ?
-			       NULL :
-			       "copies not by splice()";
+		if (access != K2U_ACCESS_PIPE && access != K2U_ACCESS_SOCKET)
+			return "copies not by splice()";
+		return serves(m, backing) ? NULL : refusals[m];
 	case SCOPE_URING:
 		return access == K2U_ACCESS_URING ||
 				       access == K2U_ACCESS_FIXED ?

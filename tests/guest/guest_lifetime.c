@@ -178,10 +178,12 @@ static void test_cycles(void **state)
 	(void)state;
 	for (int i = 0; i < 300; i++) {
 		const uint32_t backing = backings[i % ARRAY_SIZE(backings)];
+		const uint32_t id = backing == K2U_BACKING_DMA ?
+					    K2U_METHOD_dma :
+				    i % 2 ? K2U_METHOD_pfn :
+					    K2U_METHOD_fault;
 		int fd = open_buffer(backing, 64 << 10);
-		char *p = map_buffer(fd,
-				     i % 2 ? K2U_METHOD_pfn : K2U_METHOD_fault,
-				     64 << 10, PROT_READ);
+		char *p = map_buffer(fd, id, 64 << 10, PROT_READ);
 
 		assert_pattern(p + 4096, 4096, 64);
 		if (i % 3)

@@ -13,13 +13,19 @@
 
 #define NR_FILES 1024
 
+/* Bounded by what the page allocator gives at once */
+static bool in_one_piece(uint32_t backing)
+{
+	return backing & (K2U_BACKING_CONTIG | K2U_BACKING_DMA);
+}
+
 /* All files together; and all of it is given back. */
 static void test_bound(void **state)
 {
 	const uint32_t backing = *(uint32_t *)*state;
 	const struct k2u_info i = info_now();
 	const size_t page = page_size();
-	const uint64_t piece = backing == K2U_BACKING_CONTIG ?
+	const uint64_t piece = in_one_piece(backing) ?
 				       i.max_contig_bytes :
 				       i.max_bytes / 4 / page * page;
 	uint64_t left = i.max_bytes;
@@ -30,7 +36,7 @@ static void test_bound(void **state)
 	assert_true(i.max_bytes / piece < NR_FILES - 2);
 	fds[n] = open_k2u(O_RDWR);
 	assert_int_equal(try_setup(fds[n], backing, i.max_bytes + 1, 0), EFBIG);
-	if (backing == K2U_BACKING_CONTIG)
+	if (in_one_piece(backing))
 		assert_int_equal(try_setup(fds[n], backing, piece + 1, 0),
 				 EFBIG);
 	n++;
@@ -42,7 +48,7 @@ static void test_bound(void **state)
 		err = try_setup(fds[n], backing, size, 0);
 		n++;
 		/* Contiguous pages run out before the bound does */
-		if (err == ENOMEM && backing == K2U_BACKING_CONTIG)
+		if (err == ENOMEM && in_one_piece(backing))
 			break;
 		assert_int_equal(err, 0);
 		left -= size;
@@ -137,9 +143,8 @@ static void test_cgroup(void **state)
 {
 	const uint32_t backing = *(uint32_t *)*state;
 	struct charge *c = shared(sizeof(*c));
-	const uint64_t big = backing == K2U_BACKING_CONTIG ?
-				     info_now().max_contig_bytes :
-				     64 * MIB;
+	const uint64_t big =
+		in_one_piece(backing) ? info_now().max_contig_bytes : 64 * MIB;
 	int status;
 
 	/* Within the limit: as much as is charged, and no more */

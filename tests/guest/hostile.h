@@ -30,6 +30,7 @@ enum {
 	POISON = 1 << 13, /* a kernel with MEMORY_FAILURE */
 	BACK = 1 << 14, /* what is dropped comes back by faults */
 	LEAF = 1 << 15, /* PFNMAP or PAGES, as this kernel makes a PMD leaf */
+	DMA = 1 << 16, /* of backing dma */
 };
 
 #define NOBODY_ID 65534
@@ -55,6 +56,19 @@ struct hostile {
 
 /* Observed: 0, an errno or DIES(); compared with the line of hostile.def. */
 void expect(const struct hostile *h, const char *op, int got);
+
+/* Where a mapping of a buffer of h's backing is, whatever method h is of */
+static inline off_t hostile_view(const struct hostile *h)
+{
+	return (off_t)K2U_MMAP_OFFSET(h->is & DMA ? K2U_METHOD_dma :
+						    K2U_METHOD_fault);
+}
+
+/* h's backing or, where fault and pfn do not map that, one that they do */
+static inline uint32_t hostile_paged(const struct hostile *h)
+{
+	return h->is & DMA ? K2U_BACKING_CONTIG : h->backing;
+}
 
 /* errno of a call that says -1 */
 #define result(call) ((call) == -1 ? errno : 0)

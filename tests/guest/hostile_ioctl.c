@@ -209,8 +209,8 @@ HOSTILE(setup)
 	int fd = h->fresh[0];
 
 	need(!ioctl(fd, K2U_IOC_INFO, &info));
-	const uint64_t bound = h->is & CONTIG ? info.max_contig_bytes :
-						info.max_bytes;
+	const uint64_t bound = h->is & (CONTIG | DMA) ? info.max_contig_bytes :
+							info.max_bytes;
 	const struct {
 		const char *op;
 		uint64_t size;
@@ -313,7 +313,7 @@ HOSTILE(setup_again)
 				     K2U_BACKING_VMALLOC :
 				     K2U_BACKING_CONTIG,
 			     h->page));
-	p = mmap(NULL, h->page, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, h->page, PROT_READ, MAP_SHARED, fd, hostile_view(h));
 	need(p != MAP_FAILED);
 	expect(h, "mapped", hostile_setup(fd, h->backing, h->page));
 	expect(h, "in_child", hostile_child(h, again, &fd));
@@ -374,8 +374,8 @@ HOSTILE(bound)
 	int n;
 
 	need(!ioctl(h->fd, K2U_IOC_INFO, &info));
-	/* h->fd, h->ro and h->wo; of compound pages whole ones */
-	taken = 3 * (h->backing == K2U_BACKING_HUGE ? info.pmd_size : h->len);
+	/* h->fd, h->ro and h->wo */
+	taken = 3 * taken_of(&info, h->backing, h->len);
 	check(info.used_bytes == taken);
 	expect(h, "more_than_left",
 	       hostile_setup(h->fresh[0], K2U_BACKING_VMALLOC,

@@ -97,7 +97,7 @@ HOSTILE(way)
 	check(got < 8 || hostile_pattern(h, two, 0, (size_t)got));
 
 	/* Into a mapping of the device's own */
-	need(!hostile_setup(h->fresh[1], h->backing, page));
+	need(!hostile_setup(h->fresh[1], hostile_paged(h), page));
 	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, h->fresh[1],
 		 K2U_MMAP_OFFSET(K2U_METHOD_fault));
 	need(p != MAP_FAILED);
