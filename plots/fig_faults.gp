@@ -30,7 +30,7 @@ set xtics (0, 1, 10, 100, 1000, 10000, 100000, 1000000)
 set xrange [0:6 * about('max', own.cells.at) + 6]
 set xlabel 'faults (scale: log(1 + n))'
 set yrange [rows + 0.6:0.4]
-set ytics scale 0 ('' 1)
+set ytics scale 0 ('' 1) font small_font
 do for [i = 1:rows] { set ytics add (word(titles, i) i) }
 set grid noytics
 set style fill solid 1 noborder

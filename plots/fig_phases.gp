@@ -53,7 +53,7 @@ do for [p = 0:panels - 1] {
 	set lmargin at screen 0.165 + p * 0.28
 	set rmargin at screen 0.165 + p * 0.28 + 0.24
 	set title size_text(pick(p) + 0)
-	set ytics scale 0 ('' 1)
+	set ytics scale 0 ('' 1) font small_font
 	do for [i = 1:rows] { set ytics add (p ? '' : word(titles, i) i) }
 	top = about('max', own.total.at) + 0
 	d = divisor(top)

@@ -7,7 +7,7 @@
 # so no text is markup (noenhanced).
 
 # A chart that needs more room sets width and height first
-if (!exists('width')) { width = 1000; height = 640 }
+if (!exists('width')) { width = 1000; height = 920 }
 
 env(name) = system('printf %s "$'.name.'"')
 provider = env('K2U_PROVIDER')
@@ -133,7 +133,7 @@ set style line 91 lc rgb '#555555' lw 1
 set grid back ls 90
 set border 3 ls 91
 set tics nomirror textcolor rgb '#222222'
-set key reverse Left samplen 3 spacing 1.1
+set key reverse Left samplen 3 spacing 0.82 font small_font
 
 # Sizes as tick labels, and as text
 size_name(b) = b < 1024 ? sprintf('%d', b) : b < 2**20 ? sprintf('%dK', b / 1024) : \

@@ -124,7 +124,8 @@ bool is_copying(const char *method)
 
 	for (i = 0; i < ARRAY_SIZE(methods); i++)
 		if (!strcmp(method, methods[i].name))
-			return !(methods[i].access & K2U_ACCESS_MAP);
+			return !(methods[i].access &
+				 (K2U_ACCESS_MAP | K2U_ACCESS_MAP_OTHER));
 	return false;
 }
 
