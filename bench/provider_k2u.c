@@ -469,7 +469,8 @@ static void try_leaf(struct source *row)
 		return;
 	}
 	uname(&uts);
-	(void)!sscanf(uts.release, "%d.%d", &v[0], &v[1]);
+	if (sscanf(uts.release, "%d.%d", &v[0], &v[1]) != 2)
+		v[0] = 0;
 	snprintf(
 		row->reason, sizeof(row->reason),
 		"its entries became such of a page, not PMD leaves: %s",

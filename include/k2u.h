@@ -92,11 +92,11 @@ enum k2u_backing {
 
 /* The faults that touching every page of a fresh mapping takes */
 #define K2U_FAULTS_NONE		0u		/* all pages are mapped at mmap time */
-#define K2U_FAULTS_PAGE		1u		/* one for each page; fault on K2U_BACKING_HUGE: as PMD */
+#define K2U_FAULTS_PAGE		1u		/* one for each page; of a compound one as PMD */
 #define K2U_FAULTS_AROUND	2u		/* one for each window of K2U_AROUND_BYTES */
 #define K2U_FAULTS_POPULATE	3u		/* none: MAP_POPULATE takes one for each page */
 #define K2U_FAULTS_POPULATE_READ 4u		/* none: MADV_POPULATE_READ takes them */
-#define K2U_FAULTS_PMD		5u		/* one for each PMD leaf, and for each page that none maps */
+#define K2U_FAULTS_PMD		5u		/* one for each PMD leaf, and page without one */
 
 /* The window, aligned by address: 64 KiB, and a page where that is more */
 #define K2U_AROUND_BYTES	65536u
@@ -232,7 +232,7 @@ struct k2u_info {
 };
 
 #define K2U_INFO_ACCOUNTED	(1u << 0)	/* pages are charged to the memory cgroup */
-#define K2U_INFO_PMD_PFN	(1u << 1)	/* a PMD leaf is of PFNs, not of a folio: VM_PFNMAP */
+#define K2U_INFO_PMD_PFN	(1u << 1)	/* a PMD leaf is of PFNs, not of a folio */
 
 /*
  * K2U_IOC_COPY: copy bytes of the buffer to user memory, by a method of access

@@ -73,13 +73,18 @@ static const uint32_t backings[] = {
 
 static inline const char *backing_name(uint32_t backing)
 {
-	switch (backing) {
-#define K2U_BACKING(bit, NAME, name) \
-	case K2U_BACKING_##NAME:     \
-		return #name;
+	static const struct {
+		uint32_t backing;
+		const char *name;
+	} names[] = {
+#define K2U_BACKING(bit, NAME, name) { K2U_BACKING_##NAME, #name },
 #include "backings.def"
 #undef K2U_BACKING
-	}
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].backing == backing)
+			return names[i].name;
 	return "none";
 }
 
@@ -181,10 +186,11 @@ static inline int shared_flags(uint32_t id)
 static inline bool kernel_is(int major, int minor)
 {
 	struct utsname uts;
-	int v[2];
+	int v[2], n;
 
 	uname(&uts);
-	assert_int_equal(sscanf(uts.release, "%d.%d", &v[0], &v[1]), 2);
+	n = sscanf(uts.release, "%d.%d", &v[0], &v[1]);
+	assert_int_equal(n, 2);
 	return v[0] > major || (v[0] == major && v[1] >= minor);
 }
 
