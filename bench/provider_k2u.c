@@ -441,8 +441,11 @@ static void try_leaf(struct source *row)
 {
 	struct buffer b = { .src = row, .size = info.pmd_size, .node = -1 };
 	struct k2u_inspect seen = { .pmd_pages = 0 };
-	struct use u = { .src = row, .buf = &b, .size = b.size };
+	struct use u = {
+		.src = row, .buf = &b, .addr = MAP_FAILED, .size = b.size
+	};
 	struct utsname uts;
+	char *at;
 	int err, v[2] = { 0 };
 
 	err = k2u_open(&b);
@@ -453,7 +456,13 @@ static void try_leaf(struct source *row)
 		snprintf(row->reason, sizeof(row->reason),
 			 "a compound page of %lu bytes: %s", b.size,
 			 strerror(-err));
-	u.addr = err ? MAP_FAILED : k2u_map(row, &b, NULL);
+	/* A place that suits a leaf, and is free */
+	at = map_private(NULL, 2 * b.size);
+	if (!err && at != MAP_FAILED) {
+		munmap(at, 2 * b.size);
+		at += -(uintptr_t)at & (b.size - 1);
+		u.addr = k2u_map(row, &b, at);
+	}
 	if (u.addr != MAP_FAILED) {
 		thp_allow(true);
 		(void)*(volatile char *)u.addr;

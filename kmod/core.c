@@ -7,7 +7,6 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
-#include <linux/mman.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -144,26 +143,6 @@ static int k2u_mmap(struct file *file, struct vm_area_struct *vma)
 	vma->vm_ops = method->ops->vm_ops ?: &k2u_vm_ops;
 	k2u_vma_open(vma);
 	return 0;
-}
-
-/* Of compound pages, so that a PMD leaf fits; else where the core would place it */
-static unsigned long
-k2u_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len,
-		      unsigned long pgoff, unsigned long flags)
-{
-	const struct k2u_buffer *buf = k2u_file_peek(file->private_data);
-	unsigned long room;
-
-	if (buf && buf->backing == K2U_BACKING_HUGE && !addr &&
-	    !(flags & MAP_FIXED) && len >= PMD_SIZE &&
-	    len <= TASK_SIZE - PMD_SIZE) {
-		room = k2u_mm_get_unmapped_area(file, 0, len + PMD_SIZE, pgoff,
-						flags);
-		if (!IS_ERR_VALUE(room))
-			return room + (((pgoff << PAGE_SHIFT) - room) &
-				       (PMD_SIZE - 1));
-	}
-	return k2u_mm_get_unmapped_area(file, addr, len, pgoff, flags);
 }
 
 static loff_t k2u_llseek(struct file *file, loff_t offset, int whence)
@@ -431,7 +410,8 @@ static const struct file_operations k2u_fops = {
 	K2U_URING_CMD(k2u_uring_cmd)
 		/* clang-format on */
 		.mmap = k2u_mmap,
-	.get_unmapped_area = k2u_get_unmapped_area,
+	/* For PMD leaves (5.18). One of our own would keep mremap() from moving two VMAs (7.0). */
+	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = k2u_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -8,8 +8,6 @@
 
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/sched.h>
-#include <linux/sched/mm.h>
 #include <linux/version.h>
 
 #include "have.h"
@@ -30,22 +28,6 @@ static inline void vm_flags_clear(struct vm_area_struct *vma,
 	vma->vm_flags &= ~flags;
 }
 #endif
-
-/* In 6.10 a function in place of a member of mm_struct; 7.0 without the mm. */
-static inline unsigned long k2u_mm_get_unmapped_area(struct file *file,
-						     unsigned long addr,
-						     unsigned long len,
-						     unsigned long pgoff,
-						     unsigned long flags)
-{
-#ifdef K2U_HAVE_GET_UNMAPPED_AREA_OF_FILE
-	return mm_get_unmapped_area(file, addr, len, pgoff, flags);
-#elif defined(K2U_HAVE_MM_GET_UNMAPPED_AREA)
-	return mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
-#else
-	return current->mm->get_unmapped_area(file, addr, len, pgoff, flags);
-#endif
-}
 
 /*
  * ->huge_fault is asked for an order since 6.6, until then for a level; and a

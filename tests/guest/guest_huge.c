@@ -42,9 +42,23 @@ static int open_huge(size_t size)
 	return open_buffer(K2U_BACKING_HUGE, size);
 }
 
+/* Until 5.18 thp_get_unmapped_area() was for DAX: who maps sees to the place */
 static char *map_huge(const struct way *way, int fd, size_t size)
 {
-	return map_buffer(fd, way->id, size, PROT_READ | PROT_WRITE);
+	char *room, *p;
+
+	if (kernel_is(5, 18))
+		return map_buffer(fd, way->id, size, PROT_READ | PROT_WRITE);
+	room = mmap(NULL, size + leaf, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	assert_ptr_not_equal(room, MAP_FAILED);
+	munmap(room, size + leaf);
+	p = (char *)(((uintptr_t)room + leaf - 1) / leaf * leaf);
+	assert_ptr_equal(mmap(p, size, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED, fd,
+			      K2U_MMAP_OFFSET(way->id)),
+			 p);
+	return p;
 }
 
 static long minor_faults(void)
