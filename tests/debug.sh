@@ -57,7 +57,13 @@ expect "the module builds without warnings" "$(grep -i 'warning:' "$(field log "
 programs=$(field programs "$tmp/kernel")/tests
 set --
 for program in "$programs"/guest_*; do
-	case $program in *.d | *.o) ;; *) set -- "$@" "${program##*/}" ;; esac
+	case $program in
+	*.d | *.o) ;;
+	# Rows of the same code as others': no checks of the kernel differ, and
+	# here each takes most of a second
+	*/guest_hostile) set -- "$@" "guest_hostile -nobody -pages -dma" ;;
+	*) set -- "$@" "${program##*/}" ;;
+	esac
 done
 echo "# seed $SEED"
 status=0

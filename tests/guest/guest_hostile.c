@@ -3,6 +3,7 @@
  * Hostile input: every case of hostile.def on every method, backing and user.
  *
  *	guest_hostile [CASE...]		these cases alone
+ *	guest_hostile -NAME...		all but the rows of these backings and users
  *
  * Each runs in a process of its own; after it the module holds no buffer and no
  * reference, and the kernel has said nothing and is not tainted further.
@@ -453,6 +454,18 @@ static struct test *new_test(const struct hostile_case *c, const char *method,
 }
 
 /* plan CASE: its tests from tests[n] on; returns the new n */
+static char **words; /* of the command line */
+
+static bool is_said(const char *prefix, const char *name)
+{
+	const size_t len = strlen(prefix);
+
+	for (char **word = words; *word; word++)
+		if (!strncmp(*word, prefix, len) && !strcmp(*word + len, name))
+			return true;
+	return false;
+}
+
 static size_t plan(const struct hostile_case *c, struct CMUnitTest *tests,
 		   size_t n)
 {
@@ -466,12 +479,14 @@ static size_t plan(const struct hostile_case *c, struct CMUnitTest *tests,
 		const size_t m = i / 2 / ARRAY_SIZE(backings);
 		const char *method = c->scope == SCOPE_FILE ? "file" :
 							      methods[m].name;
+		const char *user = nobody ? "nobody" : "root";
 		const char *why = not_applicable(c->scope, m, backing);
 		char *name;
 
+		if (is_said("-", user) || is_said("-", backing_name(backing)))
+			continue;
 		if (asprintf(&name, "hostile/%s/%s/%s/%s", c->name, method,
-			     backing_name(backing),
-			     nobody ? "nobody" : "root") < 0)
+			     backing_name(backing), user) < 0)
 			abort();
 		if (why) {
 			printf("# does not apply: %s: %s\n", name, why);
@@ -499,6 +514,7 @@ int main(int argc, char **argv)
 	struct utsname uts;
 	size_t n = 0;
 
+	words = argv + 1;
 	uname(&uts);
 	if (sscanf(uts.release, "%d.%d", &release[0], &release[1]) != 2)
 		return 1;
@@ -518,11 +534,8 @@ int main(int argc, char **argv)
 	tainted = (unsigned long)read_number("/proc/sys/kernel/tainted");
 
 	for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
-		bool wanted = argc == 1;
-
-		for (int i = 1; i < argc; i++)
-			wanted |= !strcmp(argv[i], cases[c].name);
-		if (wanted)
+		if (argc == 1 || argv[1][0] == '-' ||
+		    is_said("", cases[c].name))
 			n = plan(&cases[c], tests, n);
 	}
 	if (!n) {
