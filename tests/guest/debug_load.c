@@ -129,8 +129,11 @@ static void use(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(backings); i++) {
 		int fd = open_buffer(backings[i], size);
-		char *p = map_buffer(fd, i ? K2U_METHOD_pfn : K2U_METHOD_fault,
-				     size, PROT_READ);
+		const uint32_t by = backings[i] == K2U_BACKING_DMA ?
+					    K2U_METHOD_dma :
+				    i ? K2U_METHOD_pfn :
+					K2U_METHOD_fault;
+		char *p = map_buffer(fd, by, size, PROT_READ);
 
 		assert_pattern(p, 0, size);
 		munmap(p, size);
@@ -170,14 +173,16 @@ static void test_cycles(void **state)
 static void test_in_use(void **state)
 {
 	const size_t size = 4 * page_size();
+	uint32_t served;
 	int fd, copy;
 	char *p, *q;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
-		if (!(methods[i].access & K2U_ACCESS_MAP))
+		served = method_info(methods[i].id).backings;
+		if (!(methods[i].access & K2U_ACCESS_MAP) || !served)
 			continue;
-		fd = open_k2u(O_RDWR);
+		fd = open_buffer(served & -served, size);
 		assert_int_equal(unload(), EAGAIN);
 		copy = dup(fd);
 		close(fd);
