@@ -554,7 +554,9 @@ static bool warns_without_tables(const struct scene *s)
 	major = strtoul(name.release, &end, 10);
 	assert_int_equal(*end, '.');
 	minor = strtoul(end + 1, NULL, 10);
-	return ((s->id == K2U_METHOD_pfn && s->backing == K2U_BACKING_CONTIG) ||
+	/* The pages of a compound page are one range, too */
+	return ((s->id == K2U_METHOD_pfn &&
+		 s->backing & (K2U_BACKING_CONTIG | K2U_BACKING_HUGE)) ||
 		s->id == K2U_METHOD_dma) &&
 	       (major < 6 || (major == 6 && minor < 16));
 }
