@@ -79,12 +79,18 @@ static int memfd_open(struct buffer *b)
 	b->fd = memfd_create("k2u", MFD_CLOEXEC);
 	if (b->fd < 0)
 		return -errno;
-	/* Allocates the pages, as the other objects do when they are made */
-	if (!fallocate(b->fd, 0, 0, b->size))
+	/*
+	 * Allocates the pages, as the other objects do when they are made. It ends
+	 * where a signal is pending, and so it looks while work that an io_uring
+	 * left behind waits for its task (TIF_NOTIFY_SIGNAL).
+	 */
+	do
+		err = fallocate(b->fd, 0, 0, b->size) ? errno : 0;
+	while (err == EINTR);
+	if (!err)
 		return b->readonly ? memfd_readonly(b) : 0;
-	err = -errno;
 	close(b->fd);
-	return err;
+	return -err;
 }
 
 static int memfd_store(struct buffer *b, const void *from, size_t len,
