@@ -406,14 +406,12 @@ static const struct file_operations k2u_fops = {
 	.read_iter = k2u_read_iter,
 	.write_iter = k2u_write_iter,
 	.splice_read = k2u_splice_read,
-	/* clang-format off */
-	K2U_URING_CMD(k2u_uring_cmd)
-		/* clang-format on */
-		.mmap = k2u_mmap,
-	/* For PMD leaves (5.18). One of our own would keep mremap() from moving two VMAs (7.0). */
+	.mmap = k2u_mmap,
+	/* For PMD leaves (5.18). One of our own would keep mremap() from moving two VMAs (7.2). */
 	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = k2u_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	K2U_URING_CMD(k2u_uring_cmd)
 };
 
 static struct miscdevice k2u_misc = {

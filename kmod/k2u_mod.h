@@ -37,7 +37,7 @@ struct k2u_stats {
 /* Immutable once published in k2u_file.buf, but for its bytes and stats. */
 struct k2u_buffer {
 	void *vaddr; /* kernel mapping of it all; NULL: each run has its own */
-	struct page **pages; /* contig: NULL */
+	struct page **pages; /* contig, dma: NULL */
 	size_t size; /* bytes, as asked for */
 	unsigned long nr_pages;
 	unsigned long run; /* pages that were allocated as one: a power of two */
