@@ -208,6 +208,25 @@ static __always_inline void k2u_spin(unsigned int method)
 
 /* method_fault.c */
 extern const struct vm_operations_struct k2u_fault_vm_ops;
+vm_fault_t k2u_fault(struct vm_fault *vmf);
+int k2u_fault_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
+		   unsigned long first);
+
+/* method_fault_around.c: the window that a fault maps; nr pages from start on */
+struct k2u_around {
+	unsigned long start;
+	unsigned long index; /* of its first page in the buffer */
+	unsigned long nr;
+};
+
+struct k2u_around k2u_around(const struct vm_fault *vmf);
+
+/* method_fault_pfn.c */
+int k2u_fault_pfn_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
+		       unsigned long first);
+
+/* method_fault_vma_lock.c */
+vm_fault_t k2u_map_no_pages(struct vm_fault *vmf, pgoff_t from, pgoff_t to);
 
 /* method_ioctl.c */
 ssize_t k2u_copy_to_user(const struct k2u_buffer *buf, size_t pos,

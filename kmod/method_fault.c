@@ -7,7 +7,7 @@
  */
 #include "k2u_mod.h"
 
-static vm_fault_t k2u_fault(struct vm_fault *vmf)
+vm_fault_t k2u_fault(struct vm_fault *vmf)
 {
 	const struct k2u_file *f = vmf->vma->vm_private_data;
 	const unsigned long index = k2u_pgoff_page(vmf->pgoff);
@@ -16,7 +16,8 @@ static vm_fault_t k2u_fault(struct vm_fault *vmf)
 	if (unlikely(index >= buf->nr_pages))
 		return VM_FAULT_SIGBUS;
 
-	k2u_spin(K2U_METHOD_fault);
+	/* of the methods that share it */
+	k2u_spin(k2u_pgoff_method(vmf->pgoff));
 	vmf->page = k2u_buffer_page(buf, index);
 	get_page(vmf->page);
 	this_cpu_inc(buf->stats->faults);
@@ -30,8 +31,8 @@ const struct vm_operations_struct k2u_fault_vm_ops = {
 	.fault = k2u_fault,
 };
 
-static int k2u_fault_mmap(const struct k2u_buffer *buf,
-			  struct vm_area_struct *vma, unsigned long first)
+int k2u_fault_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
+		   unsigned long first)
 {
 	return 0;
 }

@@ -14,40 +14,51 @@
 #define K2U_AROUND_SIZE max_t(unsigned long, K2U_AROUND_BYTES, PAGE_SIZE)
 #define K2U_AROUND_PAGES (K2U_AROUND_BYTES / PAGE_SIZE + 1)
 
-/* VM_FAULT_NOPAGE: the page that was touched is mapped, by us or by another */
-static vm_fault_t k2u_around_window(struct vm_fault *vmf)
+struct k2u_around k2u_around(const struct vm_fault *vmf)
 {
-	struct vm_area_struct *vma = vmf->vma;
+	const struct vm_area_struct *vma = vmf->vma;
 	const struct k2u_file *f = vma->vm_private_data;
-	const struct k2u_buffer *buf = f->buf;
 	const unsigned long base = ALIGN_DOWN(vmf->address, K2U_AROUND_SIZE);
 	const unsigned long start = max(base, vma->vm_start);
 	const unsigned long end = min(base + K2U_AROUND_SIZE, vma->vm_end);
 	const unsigned long index = k2u_pgoff_page(vmf->pgoff) -
 				    ((vmf->address - start) >> PAGE_SHIFT);
-	const unsigned long nr =
-		min((end - start) >> PAGE_SHIFT, buf->nr_pages - index);
-	struct page *page = k2u_buffer_page(buf, index);
+
+	return (struct k2u_around){
+		.start = start,
+		.index = index,
+		.nr = min((end - start) >> PAGE_SHIFT,
+			  f->buf->nr_pages - index),
+	};
+}
+
+/* VM_FAULT_NOPAGE: the page that was touched is mapped, by us or by another */
+static vm_fault_t k2u_around_window(struct vm_fault *vmf)
+{
+	const struct k2u_file *f = vmf->vma->vm_private_data;
+	const struct k2u_around w = k2u_around(vmf);
+	const struct k2u_buffer *buf = f->buf;
+	struct page *page = k2u_buffer_page(buf, w.index);
 	struct page *window[K2U_AROUND_PAGES];
 	struct page **pages = window;
 	unsigned long i, left, mapped = 0;
 	int err;
 
 	if (buf->pages)
-		pages = buf->pages + index;
+		pages = buf->pages + w.index;
 	else
-		for (i = 0; i < nr; i++)
+		for (i = 0; i < w.nr; i++)
 			window[i] = page + i;
 
 	/* A page that is there already is passed over, and the rest goes on. */
-	for (i = 0; i < nr; i++) {
-		left = nr - i;
-		err = vm_insert_pages(vma, start + (i << PAGE_SHIFT), pages + i,
-				      &left);
-		mapped += nr - i - left;
+	for (i = 0; i < w.nr; i++) {
+		left = w.nr - i;
+		err = vm_insert_pages(vmf->vma, w.start + (i << PAGE_SHIFT),
+				      pages + i, &left);
+		mapped += w.nr - i - left;
 		if (err != -EBUSY)
 			break;
-		i = nr - left;
+		i = w.nr - left;
 	}
 	this_cpu_add(buf->stats->mapped_pages, mapped);
 

@@ -28,8 +28,8 @@ static const struct vm_operations_struct k2u_pfn_vm_ops = {
 	.fault = k2u_pfn_fault,
 };
 
-static int k2u_fault_pfn_mmap(const struct k2u_buffer *buf,
-			      struct vm_area_struct *vma, unsigned long first)
+int k2u_fault_pfn_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
+		       unsigned long first)
 {
 	/*
 	 * VM_PFNMAP is what vmf_insert_pfn() insists on. VM_IO, as

@@ -56,7 +56,8 @@ look(t) = second(t) + 2 * third(t) + ( \
 	method(t) eq 'uring_cmd' ? 230 : method(t) eq 'read_huge' ? 240 : \
 	method(t) eq 'populate_read' ? 250 : method(t) eq 'dmabuf' ? 260 : \
 	method(t) eq 'huge' ? 270 : \
-	method(t) eq 'dma' ? 280 : 70)
+	method(t) eq 'dma' ? 280 : method(t) eq 'fault_vma_lock' ? 290 : \
+	method(t) eq 'fault_around_pfn' ? 300 : 70)
 set style line 10 lc rgb '#D55E00' lw 1.6 pt  7 ps 0.7 dt 1
 set style line 11 lc rgb '#D55E00' lw 1.6 pt  6 ps 0.8 dt (6,4)
 set style line 12 lc rgb '#D55E00' lw 1.6 pt  3 ps 0.8 dt (2,3)
@@ -117,6 +118,10 @@ set style line 270 lc rgb '#6A3D9A' lw 1.6 pt 15 ps 0.7 dt 1
 set style line 272 lc rgb '#6A3D9A' lw 1.6 pt 15 ps 0.7 dt 1
 set style line 280 lc rgb '#B15928' lw 1.6 pt 9 ps 0.8 dt 1
 set style line 282 lc rgb '#B15928' lw 1.6 pt 9 ps 0.8 dt 1
+set style line 290 lc rgb '#4D9DE0' lw 1.6 pt 15 ps 0.7 dt 1
+set style line 291 lc rgb '#4D9DE0' lw 1.6 pt 14 ps 0.8 dt (6,4)
+set style line 300 lc rgb '#7A9A01' lw 1.6 pt 13 ps 0.9 dt 1
+set style line 301 lc rgb '#7A9A01' lw 1.6 pt 12 ps 1.0 dt (6,4)
 
 # Phases, dark to light in the order of a mapping's life, then grey
 phase_1 = '#08519C'
