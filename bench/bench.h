@@ -388,6 +388,8 @@ const char *env_hypervisor(const char *signature);
  * OPEN	only for sources that are opened
  * SETTLE	icount: as many turns that are not recorded before each sample
  * FRESH	maps, or has a fresh destination, in every turn
+ * SPEED	how fast the bytes come, which a memory type decides: not asked of
+ *		others than write-back where the clock counts instructions
  */
 #define PROBE_LINEAR (1u << 0)
 #define PROBE_BYTES (1u << 1)
@@ -397,6 +399,7 @@ const char *env_hypervisor(const char *signature);
 #define PROBE_OPEN (1u << 5)
 #define PROBE_SETTLE (1u << 6)
 #define PROBE_FRESH (1u << 7)
+#define PROBE_SPEED (1u << 8)
 
 enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS };
 

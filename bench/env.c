@@ -23,6 +23,7 @@
 	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 #define MODULE_SPIN "/sys/module/k2u/parameters/test_spin"
 #define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
+#define FAULT_AROUND "/sys/kernel/debug/fault_around_bytes"
 
 #ifdef __clang__
 #define COMPILER "" /* its __VERSION__ begins with its name */
@@ -351,6 +352,8 @@ static json_t *memory_facts(const struct options *o)
 
 	put(memory, "page_size", json_integer(page_bytes()));
 	put(memory, "thp", chosen_of(THP_ENABLED));
+	/* Where it can be changed, it can be read */
+	put(memory, "fault_around_bytes", chosen_of(FAULT_AROUND));
 	put(memory, "numa_nodes",
 	    json_integer(numa ? numa_num_configured_nodes() : 1));
 	put(memory, "node", json_integer(o->node));

@@ -351,8 +351,9 @@ int measure_faults(struct run *r)
 
 	nr = r->opt.nr_sizes ?
 		     plan_sizes(r, v) :
-		     size_list(r->opt.quick || r->opt.icount ? "64K,1M" :
-							       "64K,1M,16M",
+		     size_list(r->opt.icount ? r->opt.quick ? "64K" : "64K,1M" :
+			       r->opt.quick  ? "64K,1M" :
+					       "64K,1M,16M",
 			       v);
 	for (i = 0; i < nr && !err; i++) {
 		err = group_add(r, "faults", v[i], v[i], counts, 1);

@@ -232,7 +232,7 @@ static uint64_t fixed_load(const struct run *r, uint64_t size)
 
 static const struct probe probe_load = {
 	.access = K2U_ACCESS_MAP,
-	.flags = PROBE_LINEAR | PROBE_BYTES | PROBE_STORE,
+	.flags = PROBE_LINEAR | PROBE_BYTES | PROBE_STORE | PROBE_SPEED,
 	.metric = { { "warm", "load", UNIT_TIME } },
 	.begin = begin_load,
 	.sample = sample_load,

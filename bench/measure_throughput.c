@@ -117,7 +117,7 @@ static uint64_t fixed_once(const struct run *r, uint64_t size)
 
 static const struct probe probe_pass = {
 	.access	= K2U_ACCESS_BOTH,
-	.flags	= PROBE_FRESH,
+	.flags	= PROBE_FRESH | PROBE_SPEED,
 	.metric	= {
 		[SETUP]	   = { "setup", "pass", UNIT_TIME },
 		[FIRST]	   = { "first-touch", "pass", UNIT_TIME },
@@ -200,7 +200,7 @@ static uint64_t fixed_reuse(const struct run *r, uint64_t size)
 
 static const struct probe probe_reuse = {
 	.access = K2U_ACCESS_BOTH,
-	.flags = PROBE_BYTES | PROBE_LINEAR,
+	.flags = PROBE_BYTES | PROBE_LINEAR | PROBE_SPEED,
 	.metric = { { "warm", "reuse", UNIT_RATE } },
 	.begin = begin_reuse,
 	.sample = sample_reuse,
@@ -210,7 +210,7 @@ static const struct probe probe_reuse = {
 
 static const struct probe probe_copy = {
 	.access = K2U_ACCESS_COPY,
-	.flags = PROBE_BYTES | PROBE_LINEAR,
+	.flags = PROBE_BYTES | PROBE_LINEAR | PROBE_SPEED,
 	.metric = { { "warm", "copy", UNIT_RATE } },
 	.begin = begin_reuse,
 	.sample = sample_copy,
@@ -244,7 +244,7 @@ static uint64_t fixed_uses(const struct run *r, uint64_t size)
 
 static const struct probe probe_per_use = {
 	.access = K2U_ACCESS_BOTH,
-	.flags = PROBE_BYTES | PROBE_LINEAR | PROBE_FRESH,
+	.flags = PROBE_BYTES | PROBE_LINEAR | PROBE_FRESH | PROBE_SPEED,
 	.k = 1,
 	.metric = { { "all", "per_use", UNIT_RATE } },
 	.sample = sample_uses,
@@ -254,7 +254,7 @@ static const struct probe probe_per_use = {
 #define PROBE_E2E(uses)                                           \
 	static const struct probe probe_e2e_##uses = {            \
 		.access = K2U_ACCESS_BOTH,                        \
-		.flags = PROBE_BYTES | PROBE_FRESH,               \
+		.flags = PROBE_BYTES | PROBE_FRESH | PROBE_SPEED, \
 		.k = uses,                                        \
 		.metric = { { "all", "e2e_" #uses, UNIT_TIME } }, \
 		.sample = sample_uses,                            \
@@ -276,15 +276,30 @@ static const struct probe *const full[] = {
 	&probe_copy, &probe_e2e_4, &probe_e2e_16,
 };
 
+/* Without caches a prediction that holds for four uses holds for sixteen */
+static const struct probe *const counted[] = {
+	&probe_pass, &probe_reuse, &probe_per_use, &probe_copy, &probe_e2e_4,
+};
+
 int measure_throughput(struct run *r)
 {
-	bool q = r->opt.quick;
+	const struct probe *const *list = full;
+	unsigned int len = ARRAY_SIZE(full), nr, i;
 	uint64_t v[MAX_SIZES];
-	unsigned int nr = plan_sizes(r, v), i;
 	int err = 0;
 
+	if (r->opt.icount) {
+		list = counted;
+		len = ARRAY_SIZE(counted);
+	} else if (r->opt.quick) {
+		list = quick;
+		len = ARRAY_SIZE(quick);
+	}
+	/* A mebibyte tells no more where nothing is cached, and takes the most */
+	nr = r->opt.icount && r->opt.quick && !r->opt.nr_sizes ?
+		     size_list("4K,64K,256K", v) :
+		     plan_sizes(r, v);
 	for (i = 0; i < nr && !err; i++)
-		err = group_add(r, "throughput", v[i], v[i], q ? quick : full,
-				q ? ARRAY_SIZE(quick) : ARRAY_SIZE(full));
+		err = group_add(r, "throughput", v[i], v[i], list, len);
 	return err;
 }

@@ -488,14 +488,25 @@ static void try_leaf(struct source *row)
 			"see /sys/kernel/mm/transparent_hugepage/enabled");
 }
 
-/* Of dma memory the mapping is what it is for; read() stands for all copies of it */
+/*
+ * A method is measured on vmalloc memory, or on what it is for. Of its further
+ * backings on those where the kernel's path is another: a range mapped by one
+ * remap_pfn_range(), a leaf; and read() stands for all copies. `pages` has the
+ * pages of vmalloc.
+ */
 static bool on_demand(unsigned int m, unsigned int backing)
 {
-	if (backing == K2U_BACKING_DMA)
-		return methods[m].backings & backing &&
-		       methods[m].id != K2U_METHOD_dma &&
-		       methods[m].id != K2U_METHOD_read;
-	return backing == K2U_BACKING_PAGES;
+	const unsigned int id = methods[m].id;
+
+	if (backing == K2U_BACKING_PAGES)
+		return true;
+	if (backing == K2U_BACKING_VMALLOC ||
+	    !(methods[m].backings & K2U_BACKING_VMALLOC) ||
+	    !(methods[m].backings & backing))
+		return false;
+	if (id == K2U_METHOD_fault)
+		return backing != K2U_BACKING_HUGE;
+	return id != K2U_METHOD_read && id != K2U_METHOD_pfn;
 }
 
 static int add(struct sources *s, unsigned int m, unsigned int backing,

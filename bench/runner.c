@@ -21,6 +21,7 @@
 #define BATCH_CAP_NS \
 	8e6 /* of the slowest side: the count does not grow any more */
 #define SETTLED_TURNS 4
+#define SETTLED_TURNS_QUICK 2
 #define LINEAR_TRIES 3
 #define LINEAR_ROUNDS 3
 #define LINEAR_LIMIT 0.05
@@ -191,9 +192,12 @@ static int cell_sample(struct state *st, struct cell *c, uint64_t n)
 {
 	uint64_t per = c->probe->flags & PROBE_SINGLE ? n : 1;
 	bool icount = st->run->opt.icount;
-	unsigned int turns =
-		icount && c->probe->flags & PROBE_SETTLE ? SETTLED_TURNS : 1;
+	unsigned int turns = 1;
 	int err = 0;
+
+	if (icount && c->probe->flags & PROBE_SETTLE)
+		turns = st->run->opt.quick ? SETTLED_TURNS_QUICK :
+					     SETTLED_TURNS;
 
 	thp_allow(c->src->flags & SOURCE_HUGE);
 	memset(st->out, 0, nr_metrics(c->probe) * per * sizeof(*st->out));
@@ -557,10 +561,39 @@ static bool any_applies(const struct group *g, const struct source *s)
 	return false;
 }
 
+/* What its first source's cell says of a buffer's descriptor holds for all of them */
+static bool opened(const struct state *st, const struct probe *p,
+		   const struct buffer *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < st->nr_cells; i++)
+		if (st->cell[i].probe == p && st->cell[i].buf == b)
+			return true;
+	return false;
+}
+
+/* Why a probe that applies has nothing to say of this source; or NULL */
+static const char *withheld(const struct state *st, const struct probe *p,
+			    const struct source *s, char *why, size_t len)
+{
+	if (p->flags & PROBE_STORE && !(s->flags & SOURCE_FRESH) &&
+	    !s->ops->store)
+		return "user space cannot write these bytes";
+	if (p->flags & PROBE_SPEED && st->run->opt.icount &&
+	    strcmp(s->cache, "wb"))
+		return "a load counts as one instruction whatever the memory type";
+	if (p->flags & PROBE_FRESH && s->ops->stale &&
+	    s->ops->stale(s, st->group->bytes, why, len))
+		return why;
+	return NULL;
+}
+
 static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 {
 	const struct group *g = st->group;
 	struct run *r = st->run;
+	const char *reason;
 	char why[160];
 	unsigned int i;
 
@@ -568,19 +601,13 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 		const struct probe *p = g->probes[i];
 		struct cell *c = &st->cell[st->nr_cells];
 
-		if (!probe_applies(p, s))
+		if (!probe_applies(p, s) ||
+		    (p->flags & PROBE_OPEN && opened(st, p, b)))
 			continue;
-		if (p->flags & PROBE_STORE && !(s->flags & SOURCE_FRESH) &&
-		    !s->ops->store) {
+		reason = withheld(st, p, s, why, sizeof(why));
+		if (reason) {
 			check_row(r, g, s, p->metric, "available", "", "",
-				  "unavailable",
-				  "user space cannot write these bytes");
-			continue;
-		}
-		if (p->flags & PROBE_FRESH && s->ops->stale &&
-		    s->ops->stale(s, g->bytes, why, sizeof(why))) {
-			check_row(r, g, s, p->metric, "available", "", "",
-				  "unavailable", why);
+				  "unavailable", reason);
 			continue;
 		}
 		*c = (struct cell){

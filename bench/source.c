@@ -83,6 +83,8 @@ json_t *sources_json(const struct sources *s)
 				    json_string(access_name(v->access)));
 		json_object_set_new(row, "available",
 				    json_boolean(source_available(v)));
+		json_object_set_new(row, "default",
+				    json_boolean(!(v->flags & SOURCE_ASKED)));
 		json_object_set_new(row, "reason", json_string(v->reason));
 		json_object_set_new(row, "via", json_string(v->via));
 		json_array_append_new(rows, row);
@@ -94,17 +96,19 @@ void sources_print(const struct sources *s, FILE *f)
 {
 	unsigned int i;
 
-	fprintf(f, "%-8s  %-13s  %-9s  %-5s  %-8s  %-9s  %s\n", "PROVIDER",
-		"METHOD", "BACKING", "CACHE", "ACCESS", "AVAILABLE", "VIA");
+	fprintf(f, "%-8s  %-16s  %-9s  %-5s  %-8s  %-9s  %-7s  %s\n",
+		"PROVIDER", "METHOD", "BACKING", "CACHE", "ACCESS", "AVAILABLE",
+		"DEFAULT", "VIA");
 	for (i = 0; i < s->nr; i++) {
 		const struct source *v = &s->v[i];
 
-		fprintf(f, "%-8s  %-13s  %-9s  %-5s  %-8s  %-9s  %s\n",
+		fprintf(f, "%-8s  %-16s  %-9s  %-5s  %-8s  %-9s  %-7s  %s\n",
 			v->provider, v->method, v->backing, v->cache,
 			access_name(v->access),
-			source_available(v) ? "yes" : "no", v->via);
+			source_available(v) ? "yes" : "no",
+			v->flags & SOURCE_ASKED ? "no" : "yes", v->via);
 		if (!source_available(v))
-			fprintf(f, "%63sunavailable: %s\n", "", v->reason);
+			fprintf(f, "%75sunavailable: %s\n", "", v->reason);
 	}
 }
 

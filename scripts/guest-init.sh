@@ -81,6 +81,10 @@ state() {
 bench() {
 	# Let what the boot has put off happen now; under icount idle time is free
 	sleep 2
+	if [ -e /job/fault_around ] && ! cat /job/fault_around >/sys/kernel/debug/fault_around_bytes; then
+		log "fault_around_bytes cannot be set"
+		bye 1
+	fi
 	load
 	k2u-bench run "--stream=$port" --config=/job/config "$@" 2>/tmp/stderr
 	status=$?

@@ -12,9 +12,9 @@ SIZE=64K
 
 bin=$1 json=$2 methods=$3
 shift 3
-# Not pages, which are those of vmalloc, nor huge, which has no buffer of this size
+# Of huge there is no buffer of this size
 rows=$("$bin/k2u-bench" list | awk -v methods="$methods" '
-	$4 == "wb" && $6 == "yes" && $3 != "pages" && $3 != "huge" && (methods == "" || index("," methods ",", "," $2 ",")) { print $1 "/" $2 "/" $3 }')
+	$4 == "wb" && $6 == "yes" && $7 == "yes" && $3 != "huge" && (methods == "" || index("," methods ",", "," $2 ",")) { print $1 "/" $2 "/" $3 }')
 
 n=0
 for row in $rows; do

@@ -5,14 +5,14 @@
 #	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
 #		      [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS]
 #		      [--hyperfine=METHODS] [--smp=N] [--memory=SIZE] [--append=WORDS]
-#		      [-- ARGUMENT...]
+#		      [--fault-around=BYTES] [-- ARGUMENT...]
 #	scripts/vm.sh --kernel=KERNEL --job=probe
 #
 # probe only says what bench would use. bench runs "k2u-bench run ARGUMENT..." and with
 # --hyperfine scripts/hyperfine.sh (METHODS: a comma list, empty for all); tests
 # runs build/tests/guest_*, or where there are ARGUMENTs just these, each a
 # program of build/tests and its own arguments. WORDS are added to the kernel's
-# command line. The guest has an initramfs and two serial ports, no
+# command line. BYTES is set as the kernel's fault_around_bytes. The guest has an initramfs and two serial ports, no
 # disk and no network. Its lines "<tag>\t<text>" on the second port become files
 # in DIR (see split): of tests tap, state (what the guest was like before and
 # after the module, key=value) and gcov.tar; text that it sends is never executed.
@@ -34,10 +34,10 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 PROBE_S=10
 
 usage() {
-	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS] [--smp=N] [--memory=SIZE] [--append=WORDS] [-- ARGUMENT...]"
+	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS] [--smp=N] [--memory=SIZE] [--append=WORDS] [--fault-around=BYTES] [-- ARGUMENT...]"
 }
 
-kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no smp=1 memory=1G append=''
+kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no smp=1 memory=1G append='' around=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel=*) kernel=${1#*=} ;;
@@ -51,6 +51,7 @@ while [ $# -gt 0 ]; do
 	--smp=*) smp=${1#*=} ;;
 	--memory=*) memory=${1#*=} ;;
 	--append=*) append=${1#*=} ;;
+	--fault-around=*) around=${1#*=} ;;
 	--)
 		shift
 		break
@@ -145,6 +146,7 @@ initramfs() {
 	: >"$tmp/rootfs/job/args"
 	[ $# -eq 0 ] || printf '%s\n' "$@" >"$tmp/rootfs/job/args"
 	printf '%s\n' "$insmod" >"$tmp/rootfs/job/insmod"
+	[ -z "$around" ] || printf '%s\n' "$around" >"$tmp/rootfs/job/fault_around"
 	cp -- "$(field config "$tmp/kernel")" "$tmp/rootfs/job/config"
 	case $name in
 	bench)

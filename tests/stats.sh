@@ -243,7 +243,7 @@ guests() {
 	done >"$tmp/queue"
 	scripts/guests.sh "--timeout=$GUEST_S" "--jobs=$JOBS" ${2:+"--insmod=test_spin=$2"} "$tmp/queue" -- \
 		--providers=k2u --quick --measures=latency --sizes=64K,1M --blocks=5 \
-		--methods=fault,read,pfn >"$tmp/log" 2>&1
+		--methods=fault,read,pfn --backings=vmalloc,contig >"$tmp/log" 2>&1
 }
 
 # knob METHOD CELL: $fixed and $turn instructions, those of the knob and of a
