@@ -40,6 +40,7 @@ struct state {
 	unsigned int *order;
 	char *image; /* the pattern */
 	uint64_t sum, hash, seed;
+	unsigned int turns; /* icount: of a sample of what has to settle */
 	struct reading *out;
 	unsigned int max_single; /* readings per metric that out has room for */
 };
@@ -196,8 +197,7 @@ static int cell_sample(struct state *st, struct cell *c, uint64_t n)
 	int err = 0;
 
 	if (icount && c->probe->flags & PROBE_SETTLE)
-		turns = st->run->opt.quick ? SETTLED_TURNS_QUICK :
-					     SETTLED_TURNS;
+		turns = st->turns;
 
 	thp_allow(c->src->flags & SOURCE_HUGE);
 	memset(st->out, 0, nr_metrics(c->probe) * per * sizeof(*st->out));
@@ -329,13 +329,17 @@ static bool linear_round(struct state *st, struct cell *c, unsigned int tries,
 static void check_linear(struct state *st, struct cell *c)
 {
 	unsigned int tries = st->run->opt.icount ? 1 : LINEAR_TRIES, i;
+	const unsigned int turns = st->turns;
 	double ratio[MAX_METRICS];
 	char got[32];
 	bool ok;
 
+	/* Of few turns, twice as much may cross a threshold of an allocator each time */
+	st->turns = SETTLED_TURNS;
 	for (i = 0; i < LINEAR_ROUNDS && !stop_signal && !c->dead; i++)
 		if (linear_round(st, c, tries, ratio))
 			break;
+	st->turns = turns;
 	if (stop_signal || c->dead)
 		return;
 	for (i = 0; i < nr_metrics(c->probe); i++) {
@@ -785,7 +789,11 @@ static void measure_cells(struct state *st, void (*tick)(struct run *, double),
 static int run_group(struct run *r, const struct group *g,
 		     void (*tick)(struct run *, double), double done)
 {
-	struct state st = { .run = r, .group = g };
+	struct state st = {
+		.run = r,
+		.group = g,
+		.turns = r->opt.quick ? SETTLED_TURNS_QUICK : SETTLED_TURNS,
+	};
 	int err;
 
 	if (g->instead)
