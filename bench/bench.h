@@ -342,12 +342,13 @@ struct options {
 	bool quick, icount, native, seeded;
 	uint64_t seed;
 	unsigned int boot, blocks;
+	unsigned int big_blocks; /* at most blocks: of large buffers */
 	int cpu, node;
 	const char *
 		direct; /* measure capability: O_DIRECT writes go here; or NULL */
 	/* --test-spin as given, and taken apart; spin_turns 0: off */
 	const char *spin;
-	char spin_method[16];
+	char spin_method[32];
 	uint64_t spin_turns;
 	char args[512]; /* the command line, for env.json */
 };

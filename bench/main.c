@@ -49,6 +49,8 @@ enum {
 	OPT_JSON
 };
 
+#define BIG_BLOCKS 11
+
 #define OPTION(n, k, a, d)                              \
 	{                                               \
 		.name = n, .key = k, .arg = a, .doc = d \
@@ -72,11 +74,11 @@ static const struct argp_option options[] = {
 	OPTION("providers", OPT_PROVIDERS, "LIST",
 	       "of: k2u, tree (default: all)"),
 	OPTION("backings", OPT_BACKINGS, "LIST",
-	       "backings of \"k2u-bench list\" (default: all but pages, whose pages are mapped and copied as those of vmalloc are; of dma methods dma and read)"),
+	       "backings of \"k2u-bench list\" (default: its column DEFAULT)"),
 	OPTION("sizes", OPT_SIZES, "LIST",
 	       "of throughput, faults, mmap and munmap, as 4K,1M"),
 	OPTION("blocks", OPT_BLOCKS, "N",
-	       "randomised blocks (default 21; quick 11; icount 11 and 6)"),
+	       "randomised blocks (default 21, of 64 MiB and more 11; quick 11; icount 11 and 6)"),
 	OPTION("seed", OPT_SEED, "N",
 	       "of contents and of the order within blocks (default: random)"),
 	OPTION("cpu", OPT_CPU, "N",
@@ -504,6 +506,7 @@ static void defaults(struct options *o, const char *name, int argc, char **argv)
 	o->icount = !strcmp(o->venue, "icount");
 	if (!o->boot)
 		o->boot = 1;
+	o->big_blocks = o->blocks ?: BIG_BLOCKS;
 	if (!o->blocks)
 		o->blocks = o->icount ? (o->quick ? 6 : 11) :
 					(o->quick ? 11 : 21);

@@ -276,6 +276,10 @@ static const struct probe *const full[] = {
 	&probe_copy, &probe_e2e_4, &probe_e2e_16,
 };
 
+/* Of buffers of which a mapping pays from the second use on: first of `full` */
+#define FEW_USES (16 * MIB)
+#define FEW_PROBES 4
+
 /* Without caches a prediction that holds for four uses holds for sixteen */
 static const struct probe *const counted[] = {
 	&probe_pass, &probe_reuse, &probe_per_use, &probe_copy, &probe_e2e_4,
@@ -300,6 +304,7 @@ int measure_throughput(struct run *r)
 		     size_list("4K,64K,256K", v) :
 		     plan_sizes(r, v);
 	for (i = 0; i < nr && !err; i++)
-		err = group_add(r, "throughput", v[i], v[i], list, len);
+		err = group_add(r, "throughput", v[i], v[i], list,
+				v[i] > FEW_USES ? FEW_PROBES : len);
 	return err;
 }

@@ -26,6 +26,7 @@
 #define LINEAR_ROUNDS 3
 #define LINEAR_LIMIT 0.05
 #define STEADY_LIMIT 0.10
+#define BIG (64 * MIB) /* a sample is long, and a mean over many pages */
 
 volatile sig_atomic_t stop_signal;
 
@@ -724,11 +725,13 @@ static void run_blocks(struct state *st, void (*tick)(struct run *, double),
 		       double done)
 {
 	struct run *r = st->run;
+	unsigned int blocks = st->group->bytes < BIG ? r->opt.blocks :
+						       r->opt.big_blocks;
 	unsigned int block, i;
 
 	for (i = 0; i < st->nr_cells; i++)
 		st->order[i] = i;
-	for (block = 0; block < r->opt.blocks; block++) {
+	for (block = 0; block < blocks; block++) {
 		rng_shuffle(&r->rng, st->order, st->nr_cells);
 		for (i = 0; i < st->nr_cells && !stop_signal; i++) {
 			struct cell *c = &st->cell[st->order[i]];
@@ -740,7 +743,7 @@ static void run_blocks(struct state *st, void (*tick)(struct run *, double),
 		}
 		if (stop_signal)
 			break;
-		tick(r, done + (double)(block + 1) / r->opt.blocks);
+		tick(r, done + (double)(block + 1) / blocks);
 	}
 }
 
