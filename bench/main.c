@@ -510,6 +510,8 @@ static void defaults(struct options *o, const char *name, int argc, char **argv)
 	if (!o->blocks)
 		o->blocks = o->icount ? (o->quick ? 6 : 11) :
 					(o->quick ? 11 : 21);
+	if (o->big_blocks > o->blocks)
+		o->big_blocks = o->blocks;
 	/* A count of instructions can be repeated exactly: so it is, by default */
 	if (!o->seeded && o->icount) {
 		o->seed = o->boot;

@@ -276,7 +276,7 @@ static const struct probe *const full[] = {
 	&probe_copy, &probe_e2e_4, &probe_e2e_16,
 };
 
-/* Of buffers of which a mapping pays from the second use on: first of `full` */
+/* Of buffers of which a mapping pays from the second use on: the first of each list */
 #define FEW_USES (16 * MIB)
 #define FEW_PROBES 4
 

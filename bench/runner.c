@@ -502,13 +502,17 @@ static void check_steady(struct cell *c)
 
 /* ---- groups ---- */
 
+static bool same_buffer(const struct source *a, const struct source *b)
+{
+	return a->ops->open == b->ops->open && a->store_id == b->store_id;
+}
+
 static struct buffer *find_buffer(struct state *st, const struct source *s)
 {
 	unsigned int i;
 
 	for (i = 0; i < st->nr_bufs; i++)
-		if (st->buf[i].src->ops->open == s->ops->open &&
-		    st->buf[i].src->store_id == s->store_id)
+		if (same_buffer(st->buf[i].src, s))
 			return &st->buf[i];
 	return NULL;
 }
@@ -566,14 +570,18 @@ static bool any_applies(const struct group *g, const struct source *s)
 	return false;
 }
 
-/* What its first source's cell says of a buffer's descriptor holds for all of them */
+/*
+ * What its first source's cell says of a buffer's descriptor holds for all of
+ * them; null's is the descriptor alone.
+ */
 static bool opened(const struct state *st, const struct probe *p,
-		   const struct buffer *b)
+		   const struct source *s, const struct buffer *b)
 {
 	unsigned int i;
 
 	for (i = 0; i < st->nr_cells; i++)
-		if (st->cell[i].probe == p && st->cell[i].buf == b)
+		if (st->cell[i].probe == p && st->cell[i].buf == b &&
+		    !((st->cell[i].src->flags ^ s->flags) & SOURCE_NULL))
 			return true;
 	return false;
 }
@@ -587,7 +595,7 @@ static const char *withheld(const struct state *st, const struct probe *p,
 		return "user space cannot write these bytes";
 	if (p->flags & PROBE_SPEED && st->run->opt.icount &&
 	    strcmp(s->cache, "wb"))
-		return "a load counts as one instruction whatever the memory type";
+		return "its memory is not write-back, and a load counts as one instruction whatever the type";
 	if (p->flags & PROBE_FRESH && s->ops->stale &&
 	    s->ops->stale(s, st->group->bytes, why, len))
 		return why;
@@ -607,7 +615,7 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 		struct cell *c = &st->cell[st->nr_cells];
 
 		if (!probe_applies(p, s) ||
-		    (p->flags & PROBE_OPEN && opened(st, p, b)))
+		    (p->flags & PROBE_OPEN && opened(st, p, s, b)))
 			continue;
 		reason = withheld(st, p, s, why, sizeof(why));
 		if (reason) {
@@ -635,11 +643,29 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 	return 0;
 }
 
-/* Whether the machine has the memory: a buffer per backing, the image, the user's own */
+static unsigned int buffers_wanted(const struct run *r)
+{
+	const struct source *v = r->src.v;
+	unsigned int i, j, nr = 0;
+
+	for (i = 0; i < r->src.nr; i++) {
+		if (!source_wanted(&v[i], &r->opt) || !source_available(&v[i]))
+			continue;
+		for (j = 0; j < i; j++)
+			if (source_wanted(&v[j], &r->opt) &&
+			    source_available(&v[j]) &&
+			    same_buffer(&v[i], &v[j]))
+				break;
+		nr += j == i;
+	}
+	return nr;
+}
+
+/* Whether the machine has the memory: the buffers, the image, the user's own */
 static bool memory_suffices(struct state *st)
 {
 	char text[64];
-	uint64_t need = st->group->bytes * (st->run->src.nr + 2);
+	uint64_t need = st->group->bytes * (buffers_wanted(st->run) + 4);
 
 	if (!read_field("/proc/meminfo", "MemAvailable", text, sizeof(text)))
 		return true;

@@ -12,7 +12,7 @@ in_all = size_text(many + 0)
 
 what[1] = 'pread of 64 B'
 cells[1] = of('read').'--size=64 '
-what[2] = 'open, buffer of a page'
+what[2] = 'open, a page of each backing'
 cells[2] = of('open')
 what[3] = 'close'
 cells[3] = of('close')
@@ -23,7 +23,7 @@ what[5] = 'mmap, per page of '.in_all
 cells[5] = of('mmap').large.'--method=pfn,vmalloc,insert,populate '
 divide[5] = many / page
 what[6] = 'first load from a page'
-cells[6] = of('touch').large.'--method=fault,fault_around,fault_pfn '
+cells[6] = of('touch').large.'--method=fault,fault_vma_lock,fault_around,fault_pfn,fault_around_pfn '
 base[6] = plain('touch').large
 what[7] = 'munmap of a page, touched'
 cells[7] = of('munmap').small

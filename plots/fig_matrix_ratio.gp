@@ -41,8 +41,9 @@ set style line 107 lc rgb '#E69F00' lw 1.6 dt (6,4)
 set style line 108 lc rgb '#CC79A7' lw 1.6
 set style line 109 lc rgb '#882255' lw 1.6 dt (2,3)
 
-# The methods, once each
-mine = '--provider='.provider.' --measure=latency --metric=open,mmap '
+# The methods, once each: eight panels
+mine = '--provider='.provider.' --measure=latency --metric=open,mmap,read '. \
+	(provider eq 'k2u' ? '--backing=vmalloc --method=read,fault,fault_vma_lock,fault_around,insert,pfn,populate,vmalloc ' : '')
 every = fact('titles', mine)
 shown = ''
 do for [i = 1:words(every)] {

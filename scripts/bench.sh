@@ -274,7 +274,7 @@ native_boot() {
 	fi
 	# The command as a whole: once per run
 	[ ! -e "$run/hyperfine.json" ] || return 0
-	part scripts/hyperfine.sh build "$tmp/hyperfine.json" "$METHODS" --warmup=5 --runs=50 \
+	part scripts/hyperfine.sh build "$tmp/hyperfine.json" "$METHODS:$BACKINGS" --warmup=5 --runs=50 \
 		>"$tmp/hyperfine" 2>&1
 	if [ "$status" -ne 0 ]; then
 		cat "$tmp/hyperfine" >&2
@@ -310,7 +310,7 @@ guest() {
 	fi
 	if [ -z "$BOOTS" ] && ! is_run "$run"; then
 		part scripts/vm.sh "--kernel=$KERNEL" --job=bench "--out=$run" "--timeout=$limit" \
-			${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS" \
+			${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS:$BACKINGS" \
 			-- "--run-id=$id" ${TEST_SPIN:+"--test-spin=$TEST_SPIN"} "$@" >"$tmp/vm"
 		measured "$run"
 		return
@@ -319,7 +319,7 @@ guest() {
 		printf '%s\t%s\t%s\n' "$run" "$KERNEL" "$boot"
 	done >"$tmp/queue"
 	part scripts/guests.sh "--timeout=$limit" "--jobs=$(guest_jobs "$(field venue "$tmp/guest")")" \
-		${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS" "$tmp/queue" \
+		${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS:$BACKINGS" "$tmp/queue" \
 		-- "--run-id=$id" ${TEST_SPIN:+"--test-spin=$TEST_SPIN"} "$@"
 	[ "$status" -eq 0 ] || failed=1
 	is_run "$run" || exit 1

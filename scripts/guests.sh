@@ -3,7 +3,7 @@
 # Boot guests one after the other, or side by side, and join each boot to its run.
 #
 #	scripts/guests.sh --timeout=S [--jobs=N] [--insmod=PARAMETERS]
-#		[--hyperfine=METHODS] QUEUE [-- ARGUMENT...]
+#		[--hyperfine=METHODS:BACKINGS] QUEUE [-- ARGUMENT...]
 #
 # QUEUE is a file of lines "RUN<tab>KERNEL<tab>BOOT", taken in their order by N
 # workers (default 1). A boot is measured into RUN/boot-BOOT and, when it is
@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 if [ $# -eq 0 ] || [ -z "$limit" ]; then
-	die "usage: guests.sh --timeout=S [--jobs=N] [--insmod=PARAMETERS] [--hyperfine=METHODS] QUEUE [-- ARGUMENT...]"
+	die "usage: guests.sh --timeout=S [--jobs=N] [--insmod=PARAMETERS] [--hyperfine=METHODS:BACKINGS] QUEUE [-- ARGUMENT...]"
 fi
 queue=$1
 shift

@@ -296,7 +296,7 @@ section_breakeven() {
 		folded "$1" 'The same against `read` into a fresh buffer, which is mapped, faulted in and unmapped as often as the mapping.' \
 			--measure=breakeven --metric=k_fresh
 	fi
-	folded "$1" 'Cost that the phases predict over the cost measured end to end, at that many uses (1: they agree).' \
+	folded "$1" 'Cost that the phases predict over the cost measured end to end, at that many uses (1: they agree); of buffers up to 16 MiB.' \
 		--measure=breakeven --unit=ratio --cols=metric
 }
 
@@ -312,7 +312,7 @@ section_latency() {
 	table "$1" 'One load of a dependent chain (`load`), by working set.' --measure=latency --metric=load
 	table "$1" 'Mapping the whole buffer (`mmap`).' --measure=latency --metric=mmap
 	table "$1" 'Unmapping it after every page was touched (`munmap`).' --measure=latency --metric=munmap
-	folded "$1" 'Obtaining and releasing the file descriptor.' --measure=latency --metric=open,close \
+	folded "$1" 'Obtaining and releasing the file descriptor with its buffer: once for each, in the row of the first method that has it.' --measure=latency --metric=open,close \
 		--cols=metric
 	for metric in read touch mmap munmap; do
 		folded "$1" "Service time of single operations, \`${metric}_svc\` (closed loop; –: too few samples for it)." \

@@ -4,12 +4,12 @@
 #
 #	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
 #		      [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS]
-#		      [--hyperfine=METHODS] [--smp=N] [--memory=SIZE] [--append=WORDS]
+#		      [--hyperfine=METHODS:BACKINGS] [--smp=N] [--memory=SIZE] [--append=WORDS]
 #		      [--fault-around=BYTES] [-- ARGUMENT...]
 #	scripts/vm.sh --kernel=KERNEL --job=probe
 #
 # probe only says what bench would use. bench runs "k2u-bench run ARGUMENT..." and with
-# --hyperfine scripts/hyperfine.sh (METHODS: a comma list, empty for all); tests
+# --hyperfine scripts/hyperfine.sh (comma lists, see there); tests
 # runs build/tests/guest_*, or where there are ARGUMENTs just these, each a
 # program of build/tests and its own arguments. WORDS are added to the kernel's
 # command line. BYTES is set as the kernel's fault_around_bytes. The guest has an initramfs and two serial ports, no
@@ -34,7 +34,7 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 PROBE_S=10
 
 usage() {
-	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS] [--smp=N] [--memory=SIZE] [--append=WORDS] [--fault-around=BYTES] [-- ARGUMENT...]"
+	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS:BACKINGS] [--smp=N] [--memory=SIZE] [--append=WORDS] [--fault-around=BYTES] [-- ARGUMENT...]"
 }
 
 kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no smp=1 memory=1G append='' around=''

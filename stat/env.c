@@ -155,7 +155,11 @@ static void print_methods(const struct run *run)
 		print_text(member(method, "via"), true);
 		printf(" | ");
 		if (json_is_true(json_object_get(method, "available"))) {
-			printf("available");
+			printf("available%s",
+			       json_is_false(
+				       json_object_get(method, "default")) ?
+				       "; measured where BACKINGS asks for it" :
+				       "");
 		} else {
 			printf("unavailable: ");
 			print_text(member(method, "reason"), true);
