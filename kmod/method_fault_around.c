@@ -80,10 +80,10 @@ static vm_fault_t k2u_around_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 
 	k2u_spin(K2U_METHOD_fault_around);
-	if (!vmf->cow_page)
+	if (!vmf->cow_page && !k2u_marked(vmf))
 		return k2u_around_window(vmf);
 
-	/* A private copy is made of it. */
+	/* A private copy is made of it; or only the core may set its entry. */
 	vmf->page = k2u_buffer_page(buf, index);
 	get_page(vmf->page);
 	this_cpu_inc(buf->stats->faults);

@@ -22,8 +22,8 @@ static int k2u_set_entry(pte_t *pte, unsigned long addr, void *data)
 
 	if (pte_none(ptep_get(pte))) {
 		set_pte_at(w->vma->vm_mm, addr, pte,
-			   pte_mkspecial(pfn_pte(page_to_pfn(page),
-						 w->vma->vm_page_prot)));
+			   k2u_pte_noexec(pte_mkspecial(pfn_pte(
+				   page_to_pfn(page), w->vma->vm_page_prot))));
 		w->mapped++;
 	}
 	return 0;
@@ -39,7 +39,7 @@ static vm_fault_t k2u_around_pfn_fault(struct vm_fault *vmf)
 	struct k2u_around around;
 	int err;
 
-	if (unlikely(index >= buf->nr_pages))
+	if (unlikely(index >= buf->nr_pages || k2u_marked(vmf)))
 		return VM_FAULT_SIGBUS;
 
 	k2u_spin(K2U_METHOD_fault_around_pfn);

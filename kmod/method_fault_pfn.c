@@ -9,7 +9,7 @@ static vm_fault_t k2u_pfn_fault(struct vm_fault *vmf)
 	const struct k2u_buffer *buf = f->buf;
 	vm_fault_t ret;
 
-	if (unlikely(index >= buf->nr_pages))
+	if (unlikely(index >= buf->nr_pages || k2u_marked(vmf)))
 		return VM_FAULT_SIGBUS;
 
 	k2u_spin(K2U_METHOD_fault_pfn);

@@ -59,6 +59,8 @@ static vm_fault_t k2u_huge_fault_page(struct vm_fault *vmf)
 
 	k2u_spin(K2U_METHOD_huge);
 	page = k2u_buffer_page(buf, index);
+	if (K2U_PMD_OF_PFN && unlikely(k2u_marked(vmf)))
+		return VM_FAULT_SIGBUS;
 	if (K2U_PMD_OF_PFN)
 		return k2u_huge_count(buf,
 				      vmf_insert_pfn(vmf->vma, vmf->address,

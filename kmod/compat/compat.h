@@ -91,6 +91,36 @@ static inline bool k2u_may_map_pages(const struct vm_fault *vmf)
 }
 
 /*
+ * Whether the entry that faulted is neither empty nor of a page, but a mark of
+ * userfaultfd's: since 6.7 UFFD_FEATURE_WP_ASYNC was for every VMA, and no more
+ * for such as ours since 6.12.y and 7.2. Only finish_fault() replaces it: after
+ * VM_FAULT_NOPAGE the touch would be repeated for ever.
+ */
+static inline bool k2u_marked(const struct vm_fault *vmf)
+{
+#ifdef K2U_HAVE_ORIG_PTE_VALID
+	return vmf->flags & FAULT_FLAG_ORIG_PTE_VALID &&
+	       !pte_none(vmf->orig_pte);
+#else
+	return false;
+#endif
+}
+
+/*
+ * riscv's set_pte_at() calls flush_icache_pte(), which modules have not, for what
+ * may be executed. Ours never may, and here the compiler sees it; as it sees on
+ * arm64, whose mte_sync_tags() modules have not either, that an entry is special.
+ */
+static inline pte_t k2u_pte_noexec(pte_t pte)
+{
+#ifdef CONFIG_RISCV
+	return __pte(pte_val(pte) & ~_PAGE_EXEC);
+#else
+	return pte;
+#endif
+}
+
+/*
  * Until 5.11 the mark of a page that is charged to a memory cgroup (PageKmemcg)
  * was a page type, kept where a page mapped to user space has its _mapcount:
  * vm_insert_page() refuses such a page. There the buffers go uncharged.
@@ -101,8 +131,12 @@ static inline bool k2u_may_map_pages(const struct vm_fault *vmf)
 #define K2U_GFP_ACCOUNT __GFP_ACCOUNT
 #endif
 
-/* The file's commands for io_uring: without K2U_URING_H it has none. */
-#ifdef K2U_HAVE_URING_CMD
+/*
+ * The file's commands for io_uring: without K2U_URING_H it has none, nor where
+ * one is completed by a call without flags (before 6.3, and in 6.1 by stable's).
+ */
+#if defined(K2U_HAVE_URING_CMD_H) || \
+	(defined(K2U_HAVE_URING_CMD) && defined(K2U_HAVE_URING_CMD_FLAGS))
 #define K2U_URING_CMD(handler) .uring_cmd = handler,
 #ifdef K2U_HAVE_URING_CMD_H
 #define K2U_URING_H "linux/io_uring/cmd.h"
@@ -115,10 +149,18 @@ static inline bool k2u_may_map_pages(const struct vm_fault *vmf)
 
 #if defined(K2U_HAVE_URING_CMD_SQE) || defined(K2U_HAVE_URING_CMD_H)
 #define k2u_uring_payload(command) ((const void *)(command)->sqe->cmd)
-#define k2u_uring_result(command, result, flags) (result)
 #else
 #define k2u_uring_payload(command) ((command)->cmd)
-/* A worker does not complete what returns more than 0 (io_wq_submit_work(), 6.1) */
+#endif
+
+/*
+ * Until 6.11 a worker does not complete what returns more than 0
+ * (io_wq_submit_work(); 24dce1c538a7 "io_uring: fix lost getsockopt completions").
+ * No probe sees that.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define k2u_uring_result(command, result, flags) (result)
+#else
 #define k2u_uring_result(command, result, flags) \
 	(io_uring_cmd_done(command, result, 0, flags), -EIOCBQUEUED)
 #endif

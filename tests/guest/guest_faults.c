@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Faults, counted exactly: getrusage, perf and the module agree. */
 #include <linux/perf_event.h>
+#include <linux/userfaultfd.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -190,6 +193,61 @@ static void test_window(void **state)
 	close(fd);
 }
 
+static sigjmp_buf out_of_touch;
+
+static void leave_touch(int sig)
+{
+	siglongjmp(out_of_touch, sig);
+}
+
+/*
+ * An entry that userfaultfd has marked is neither empty nor of a page. From 6.7
+ * until mended that could be any mapping's; a touch that ends in nothing mapped
+ * would begin anew for ever.
+ */
+static void test_marked(void **state)
+{
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+	const struct row *row = *state;
+	const size_t size = 4 * page_size();
+	int fd = open_buffer(row->backing, size), sig;
+	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	struct uffdio_api api = { .api = UFFD_API,
+				  .features = UFFD_FEATURE_WP_ASYNC };
+	char *p = map_buffer(fd, row->id, size, PROT_READ | PROT_WRITE);
+	struct uffdio_register reg = { .range = { (uintptr_t)p, size },
+				       .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wp = { .range = reg.range,
+					  .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+
+	if (uffd >= 0 && !ioctl(uffd, UFFDIO_API, &api)) {
+		if (!ioctl(uffd, UFFDIO_REGISTER, &reg)) {
+			assert_int_equal(ioctl(uffd, UFFDIO_WRITEPROTECT, &wp),
+					 0);
+			signal(SIGALRM, leave_touch);
+			signal(SIGBUS, leave_touch);
+			alarm(10);
+			sig = sigsetjmp(out_of_touch, 1);
+			if (!sig)
+				touch(p, size, true);
+			alarm(0);
+			signal(SIGALRM, SIG_DFL);
+			signal(SIGBUS, SIG_DFL);
+			print_message("# %s: marked, then %s\n", row->method,
+				      sig ? strsignal(sig) : "touched");
+			assert_int_not_equal(sig, SIGALRM);
+		} else {
+			assert_int_equal(errno, EINVAL);
+		}
+	}
+	if (uffd >= 0)
+		close(uffd);
+	munmap(p, size);
+	close(fd);
+}
+
 /*
  * A copy's faults are those of its fresh destination. Where it is pinned they are
  * the task's, but no event of perf: they have no registers (mm_account_fault(),
@@ -234,6 +292,7 @@ int main(void)
 	}
 	failed += run_rows("faults", test_map, K2U_ACCESS_MAP, 0);
 	failed += run_rows("window", test_window, K2U_ACCESS_MAP, 0);
+	failed += run_rows("marked", test_marked, K2U_ACCESS_MAP, 0);
 	failed += run_rows("faults", test_copy, K2U_ACCESS_COPY, 0);
 	return failed;
 }
