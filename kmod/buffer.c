@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Buffers: their pages, their bytes, and the bound on all of them. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/nodemask.h>
@@ -216,9 +218,7 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 		goto free_buf;
 
 	err = k2u_cache_set(buf);
-	if (err)
-		goto free_pages;
-	if (buf->backing == K2U_BACKING_VMALLOC)
+	if (!err && buf->backing == K2U_BACKING_VMALLOC)
 		err = k2u_map_pages(buf);
 	if (!err && setup->flags & K2U_SETUP_FILL)
 		err = k2u_buffer_fill(buf, setup->seed);
@@ -228,8 +228,6 @@ struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup)
 	}
 	return buf;
 
-free_pages:
-	k2u_free_pages(buf);
 free_buf:
 	k2u_buffer_free(buf);
 	return ERR_PTR(err);
@@ -244,7 +242,7 @@ void k2u_buffer_destroy(struct k2u_buffer *buf)
 	/* Nobody else may get pages whose mappings disagree. */
 	if (k2u_cache_restore(buf))
 		pr_err("%lu pages are lost: their cache attribute could not be restored\n",
-		       buf->nr_pages);
+		       k2u_buffer_taken(buf));
 	else
 		k2u_free_pages(buf);
 	k2u_buffer_free(buf);

@@ -52,17 +52,11 @@ static int k2u_cache_change(const struct k2u_buffer *buf, u32 cache)
 	return 0;
 }
 
-/* Where it fails half-way, what was changed is changed back. */
+/* Where it fails half-way, k2u_buffer_destroy() changes back what was changed. */
 int k2u_cache_set(const struct k2u_buffer *buf)
 {
-	int err;
-
-	if (buf->cache == K2U_CACHE_WB)
-		return 0;
-	err = k2u_cache_change(buf, buf->cache);
-	if (err)
-		k2u_cache_change(buf, K2U_CACHE_WB);
-	return err;
+	return buf->cache == K2U_CACHE_WB ? 0 :
+					    k2u_cache_change(buf, buf->cache);
 }
 
 int k2u_cache_restore(const struct k2u_buffer *buf)

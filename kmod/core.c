@@ -444,11 +444,8 @@ static int __init k2u_init(void)
 	if (err)
 		return err;
 	err = misc_register(&k2u_misc);
-	if (err)
-		return err;
-	err = k2u_dma_init(k2u_misc.this_device);
-	if (err)
-		misc_deregister(&k2u_misc);
+	if (!err)
+		k2u_dma_init(k2u_misc.this_device);
 	return err;
 }
 module_init(k2u_init);

@@ -237,7 +237,7 @@ int k2u_pfn_mmap(const struct k2u_buffer *buf, struct vm_area_struct *vma,
 		 unsigned long first);
 
 /* method_dma.c */
-int k2u_dma_init(struct device *dev);
+void k2u_dma_init(struct device *dev);
 int k2u_dma_alloc(struct k2u_buffer *buf);
 void k2u_dma_free(const struct k2u_buffer *buf);
 

@@ -10,18 +10,15 @@
 
 #include "k2u_mod.h"
 
-/* NULL: not yet */
+/* NULL: not yet, or it cannot */
 static struct device *k2u_dma_dev;
 
-int k2u_dma_init(struct device *dev)
+/* The device may be open since it was made, so this must not fail the module. */
+void k2u_dma_init(struct device *dev)
 {
-	int err = dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64));
-
-	if (err)
-		return err;
-	/* Pairs with k2u_dma_alloc(): the device may be opened since it was made. */
-	smp_store_release(&k2u_dma_dev, dev);
-	return 0;
+	/* Pairs with k2u_dma_alloc(): its mask is set. */
+	if (!dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64)))
+		smp_store_release(&k2u_dma_dev, dev);
 }
 
 /*
@@ -36,7 +33,7 @@ int k2u_dma_alloc(struct k2u_buffer *buf)
 	/* Pairs with k2u_dma_init(): its mask is set. */
 	dev = smp_load_acquire(&k2u_dma_dev);
 	if (!dev)
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	buf->vaddr = dma_alloc_coherent(dev, buf->nr_pages << PAGE_SHIFT,
 					&buf->dma, K2U_GFP | K2U_GFP_ACCOUNT);
 	return buf->vaddr ? 0 : -ENOMEM;

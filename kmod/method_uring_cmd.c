@@ -62,6 +62,7 @@ int k2u_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 const struct k2u_method_ops k2u_method_uring_cmd = {};
 #else
 const struct k2u_method_ops k2u_method_uring_cmd = {
-	.absent = "->uring_cmd needs Linux 5.19",
+	.absent =
+		"->uring_cmd needs Linux 5.19, and io_uring_cmd_done() of 6.3",
 };
 #endif
