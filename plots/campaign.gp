@@ -35,12 +35,12 @@ kernel_axis = sprintf('set xrange [0.6:%d.4]; set xtics ', words(kernels)). \
 	'do for [i = 1:words(kernels)] { set xtics add (word(kernels, i) i) }'
 
 panel_place(i) = sprintf('set lmargin at screen %g; set rmargin at screen %g; ', \
-	0.069 + (i - 1) % 4 * 0.195, 0.069 + (i - 1) % 4 * 0.195 + 0.145). \
+	0.066 + (i - 1) % 4 * 0.19, 0.066 + (i - 1) % 4 * 0.19 + 0.14). \
 	(i <= 4 ? 'set tmargin at screen 0.880; set bmargin at screen 0.590' : \
 		'set tmargin at screen 0.485; set bmargin at screen 0.195')
 
 # The legend has a place of its own: gnuplot fits one into its panel's height
 legend_place = 'unset border; unset tics; unset title; unset ylabel; unset logscale; '. \
-	'set lmargin at screen 0.82; set rmargin at screen 0.99; '. \
+	'set lmargin at screen 0.79; set rmargin at screen 0.99; '. \
 	'set tmargin at screen 0.88; set bmargin at screen 0.195; '. \
-	'set key at screen 0.82, 0.88 left top; set xrange [0:1]; set yrange [0:1]'
+	'set key at screen 0.79, 0.88 left top samplen 2; set xrange [0:1]; set yrange [0:1]'
