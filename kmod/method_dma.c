@@ -16,9 +16,10 @@ static struct device *k2u_dma_dev;
 /* The device may be open since it was made, so this must not fail the module. */
 void k2u_dma_init(struct device *dev)
 {
+	if (dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64)))
+		return;
 	/* Pairs with k2u_dma_alloc(): its mask is set. */
-	if (!dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64)))
-		smp_store_release(&k2u_dma_dev, dev);
+	smp_store_release(&k2u_dma_dev, dev);
 }
 
 /*
