@@ -34,7 +34,7 @@ set ytics scale 0 ('' 1) font small_font
 do for [i = 1:rows] { set ytics add (word(titles, i) i) }
 set grid noytics
 set style fill solid 1 noborder
-set lmargin at screen 0.165
+set lmargin at screen 0.18
 set rmargin at screen 0.785
 set key at screen legend_x, 0.855 left top samplen 1.5
 

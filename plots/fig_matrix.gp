@@ -12,7 +12,7 @@ in_all = size_text(many + 0)
 
 what[1] = 'pread of 64 B'
 cells[1] = of('read').'--size=64 '
-what[2] = 'open, a page of each backing'
+what[2] = 'open, each backing'
 cells[2] = of('open')
 what[3] = 'close'
 cells[3] = of('close')

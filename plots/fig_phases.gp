@@ -50,8 +50,8 @@ step(top) = (part = top / 2.0, part / power(part) < 2 ? power(part) : \
 set multiplot
 do for [p = 0:panels - 1] {
 	at = '--size='.pick(p).' '
-	set lmargin at screen 0.165 + p * 0.28
-	set rmargin at screen 0.165 + p * 0.28 + 0.24
+	set lmargin at screen 0.18 + p * 0.28
+	set rmargin at screen 0.18 + p * 0.28 + 0.24
 	set title size_text(pick(p) + 0)
 	set ytics scale 0 ('' 1) font small_font
 	do for [i = 1:rows] { set ytics add (p ? '' : word(titles, i) i) }

@@ -138,7 +138,7 @@ set style line 91 lc rgb '#555555' lw 1
 set grid back ls 90
 set border 3 ls 91
 set tics nomirror textcolor rgb '#222222'
-set key reverse Left samplen 3 spacing 0.82 font small_font
+set key reverse Left samplen 2 spacing 0.82 font small_font
 
 # Sizes as tick labels, and as text
 size_name(b) = b < 1024 ? sprintf('%d', b) : b < 2**20 ? sprintf('%dK', b / 1024) : \
@@ -178,5 +178,5 @@ size_axis(list) = sprintf("set logscale x 2; set xrange [%g:%g]; set xtics ('' 1
 # Panels stand left of the legend
 set tmargin at screen 0.855
 set bmargin at screen counted ? 0.235 : 0.21
-legend_x = 0.80
+legend_x = 0.79
 set key at screen legend_x, 0.855 left top

@@ -595,8 +595,9 @@ campaign_section() {
 		printf '### Why\n\n'
 		sed 's/^### /#### /' "$tmp/explained"
 	fi
-	printf '\n### All cells\n\n<details><summary>Every cell, by kernel</summary>\n\n'
-	"$K2U_STAT" matrix --format=md --unit=insn,B/insn,ns,GB/s "$1"
+	printf '\n### Single operations, by kernel\n\n'
+	printf 'Every cell, those of throughput as well, is in `%s/matrix.csv`.\n\n<details><summary>Latency, and the cost of a fault</summary>\n\n' "$1"
+	"$K2U_STAT" matrix --format=md --measure=latency,faults --unit=insn,ns "$1"
 	printf '\n</details>\n\n<details><summary>Counts of faults</summary>\n\n'
 	"$K2U_STAT" matrix --saved --format=md --measure=faults --unit=faults \
 		--metric=minor_rusage,minor_module "$1"
