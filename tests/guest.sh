@@ -75,7 +75,7 @@ measure() {
 # one page for a fault here
 measure_without_around() {
 	"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$2" --timeout=240 --fault-around=4096 \
-		-- --quick --measures=latency --sizes=64K --blocks=5 \
+		-- --quick --measures=latency --sizes=64K,1M --blocks=5 \
 		--methods=read,fault,fault_vma_lock,fault_around,fault_around_pfn,pfn,dma,vmalloc >"$tmp/vm" 2>&1
 }
 
@@ -187,9 +187,9 @@ expect "the first touch by $plain takes no more than that of a memfd without fau
 expect "the first touch by fault_around_pfn takes two of these for its window of $pages pages at most" \
 	"$(ratio "$(awk -v pages="$pages" 'BEGIN { print 2 / pages }')" k2u/fault_around_pfn/vmalloc/65536/touch tree/fault/memfd/65536/touch)"
 expect "pfn of contiguous memory takes no more than dma_direct_mmap(), by remap_pfn_range(), too, to 5 %" \
-	"$(ratio 1.05 k2u/pfn/contig/65536/mmap k2u/dma/dma/65536/mmap)"
+	"$(ratio 1.05 k2u/pfn/contig/1048576/mmap k2u/dma/dma/1048576/mmap)"
 expect "vmalloc takes no more than a mapped BPF array, to 1 %" \
-	"$(ratio 1.01 k2u/vmalloc/vmalloc/65536/mmap tree/vmalloc/bpf-array/65536/mmap)"
+	"$(ratio 1.01 k2u/vmalloc/vmalloc/1048576/mmap tree/vmalloc/bpf-array/1048576/mmap)"
 cat "$tmp/ratios"
 
 expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"

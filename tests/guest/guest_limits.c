@@ -85,6 +85,17 @@ static uint64_t slack(void)
 	       page_size();
 }
 
+/* What is charged once it is no more than before; page tables are freed by RCU */
+static uint64_t charged_after(uint64_t before)
+{
+	unsigned int tries = 250;
+	uint64_t now;
+
+	while ((now = cgroup_current()) > before + slack() && tries--)
+		usleep(20 * 1000);
+	return now;
+}
+
 struct charge {
 	uint32_t backing;
 	uint64_t size;
@@ -101,7 +112,7 @@ static void do_charge(void *arg)
 	c->err = try_setup(fd, c->backing, c->size, 0);
 	c->with = cgroup_current();
 	close(fd);
-	c->after = cgroup_current();
+	c->after = charged_after(c->before);
 }
 
 /* The set-up charged so much, and at most @more: also less than before if that is 0 */
@@ -289,7 +300,7 @@ static void do_tables(void *arg)
 	t->with = cgroup_current();
 	for (size_t i = 0; !t->err && i < NR_MAPS; i++)
 		munmap(p[i], size);
-	t->after = cgroup_current();
+	t->after = charged_after(t->before);
 }
 
 /* The page tables of a mapping are charged to who maps. */

@@ -222,7 +222,7 @@ static inline void cgroup_limit(uint64_t bytes)
 		fail_msg("memory.max = %s: %s", text, strerror(err));
 }
 
-/* Makes group k2u afresh, with a limit. */
+/* Makes group k2u afresh, with a limit; a test that failed may have left it. */
 static inline void cgroup_make(uint64_t bytes)
 {
 	struct stat st;
@@ -236,6 +236,7 @@ static inline void cgroup_make(uint64_t bytes)
 	err = cgroup_write(CGROUP_ROOT "/cgroup.subtree_control", "+memory");
 	if (err)
 		fail_msg("memory controller: %s", strerror(err));
+	rmdir(CGROUP_ROOT "/k2u");
 	if (mkdir(CGROUP_ROOT "/k2u", 0755))
 		fail_msg("mkdir group: %s", strerror(errno));
 	cgroup_limit(bytes);
