@@ -612,6 +612,8 @@ if [ "$job" = gcov ]; then
 	exit
 fi
 [ -z "$triplet" ] || programs
+compiler=$(in_root "${triplet:+$triplet-}gcc" --version) ||
+	die "the compiler of kernel $kernel cannot be asked for its version: see above"
 cat <<END
 kernel=$(printf '%s' "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
 release=$release
@@ -619,7 +621,8 @@ arch=$arch
 vmlinuz=$cache/rootfs/k2u/vmlinuz
 config=$cache/rootfs/k2u/config
 config_sha256=$(sha256 "$cache/rootfs/k2u/config")
-compiler=$(in_root "${triplet:+$triplet-}gcc" --version | sed -n 1p)
+compiler=${compiler%%"
+"*}
 ko=$out/k2u.ko
 log=$out/build.log
 END
