@@ -20,7 +20,7 @@ tap_name=native
 cd -- "$top"
 
 KERNEL=6.1
-LIMIT_S=1500
+LIMIT_S=2200
 # One of each kind, and not 16 MiB: emulated, all of it takes over twenty minutes;
 # tests/guest.sh has the other methods
 METHODS='read fault pfn vmalloc'

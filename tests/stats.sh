@@ -292,7 +292,8 @@ others_called() {
 planted() {
 	method=$1 percent=$2
 	shift 2
-	turns=$(calc "int(($(median "$base" "$1") * $percent / 100 - $fixed) / $turn + 0.5)")
+	# A tenth of a percent beyond: what is within 1 % is equivalent by definition
+	turns=$(calc "int(($(median "$base" "$1") * ($percent + 0.1) / 100 - $fixed) / $turn + 1)")
 	spun=$out/guest-$method-$percent
 	what="$method:$turns, +$percent %"
 	if ! guests "${spun##*/}" "$method:$turns" 1 "$SPUN_BOOTS"; then
