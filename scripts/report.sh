@@ -596,7 +596,7 @@ campaign_section() {
 		sed 's/^### /#### /' "$tmp/explained"
 	fi
 	printf '\n### Single operations, by kernel\n\n'
-	printf 'Every cell, those of throughput as well, is in `%s/matrix.csv`.\n\n<details><summary>Latency, and the cost of a fault</summary>\n\n' "$1"
+	printf 'Every cell, those of throughput as well, is in `%s/matrix.csv`.\n\n<details><summary>Latency, and the cost of a fault</summary>\n\n' "${1#"$top"/}"
 	"$K2U_STAT" matrix --format=md --measure=latency,faults --unit=insn,ns "$1"
 	printf '\n</details>\n\n<details><summary>Counts of faults</summary>\n\n'
 	"$K2U_STAT" matrix --saved --format=md --measure=faults --unit=faults \
