@@ -482,7 +482,7 @@ static void test_race(void **state)
 		while (waitpid(-1, NULL, 0) > 0)
 			;
 
-		/* A ring of a process that was killed gives its files up later (io_ring_exit_work()) */
+		/* A killed process's ring gives its files up later (io_ring_exit_work()) */
 		fd = open_k2u(O_RDWR);
 		for (unsigned int tries = 500; tries--; usleep(20 * 1000)) {
 			assert_int_equal(ioctl(fd, K2U_IOC_INFO, &info), 0);
