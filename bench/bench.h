@@ -47,6 +47,8 @@ enum {
 /* ---- source.c: sources and their buffers ---- */
 
 struct source;
+struct packet_ops;
+struct stream_ops;
 struct use;
 
 struct buffer {
@@ -121,6 +123,13 @@ struct source_ops {
 #define SOURCE_ARMS (1u << 4)
 #define SOURCE_ASKED (1u << 5)
 
+/*
+ * Sources that hand over no still buffer, besides K2U_ACCESS_* in source.access:
+ * records, or packets, as they come. Only the measures of that name ask for them.
+ */
+#define ACCESS_STREAM (1u << 24)
+#define ACCESS_PACKET (1u << 25)
+
 struct source {
 	const char *provider, *method, *backing;
 	const char *cache; /* attribute of the buffer's mappings */
@@ -133,6 +142,8 @@ struct source {
 	uint64_t offset; /* of the file at which a mapping begins */
 	int map_flags; /* of mmap(), besides */
 	const struct source_ops *ops;
+	const struct stream_ops *stream; /* ACCESS_STREAM: stream.h */
+	const struct packet_ops *packet; /* ACCESS_PACKET: packet.h */
 	char via[192]; /* the kernel code that it exercises */
 	char reason[256]; /* why it is not available; empty: it is */
 };
@@ -433,6 +444,7 @@ struct group {
 	const char *measure;
 	uint64_t size; /* the key size_bytes */
 	uint64_t bytes; /* of the buffers */
+	unsigned int threads; /* the key threads; group_add() says 1 */
 	const struct probe *const *probes;
 	unsigned int nr_probes;
 	/*

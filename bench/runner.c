@@ -58,6 +58,7 @@ int group_add(struct run *r, const char *measure, uint64_t size, uint64_t bytes,
 		.measure = measure,
 		.size = size,
 		.bytes = bytes,
+		.threads = 1,
 		.probes = probes,
 		.nr_probes = nr,
 	};
@@ -153,10 +154,11 @@ static void sample_row(struct cell *c, const struct metric *m,
 						    "ns";
 
 	emit_line(r->emit, EMIT_SAMPLES,
-		  "%s,%s,%s,%s,%s,%lu,1,%u,%s,%s,%s,%u,%u,%lu,%.5g,%.8g",
+		  "%s,%s,%s,%s,%s,%lu,%u,%u,%s,%s,%s,%u,%u,%lu,%.5g,%.8g",
 		  c->group->measure, c->src->provider, c->src->method,
-		  c->src->backing, c->src->cache, c->group->size, r->opt.boot,
-		  m->phase, m->name, unit, block, sample, out->iters,
+		  c->src->backing, c->src->cache, c->group->size,
+		  c->group->threads, r->opt.boot, m->phase, m->name, unit,
+		  block, sample, out->iters,
 		  m->unit == UNIT_TIME ? timing_overhead(&r->timing, out) : 0.0,
 		  value_of(c, m, out));
 }
@@ -418,6 +420,9 @@ static void verify(struct state *st, const struct source *s, struct buffer *b,
 	int64_t at;
 	bool ok;
 
+	/* A stream's records are looked at as they come */
+	if (!(s->access & K2U_ACCESS_BOTH))
+		return;
 	if (!(s->flags & SOURCE_NULL)) {
 		at = s->access & K2U_ACCESS_MAP ? verify_map(st, s, b) :
 						  verify_copy(st, s, b);

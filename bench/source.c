@@ -63,6 +63,10 @@ static const char *access_name(unsigned int access)
 {
 	static const char *const name[] = { "none", "copy", "map", "copy+map" };
 
+	if (access & ACCESS_STREAM)
+		return "stream";
+	if (access & ACCESS_PACKET)
+		return "packet";
 	return name[access & K2U_ACCESS_BOTH];
 }
 
