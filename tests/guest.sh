@@ -130,25 +130,30 @@ medians() {
 				"/" $c["metric"] "," $c["median"]
 		}' "$1/summary.csv" | sort
 }
-status=0
-measure "$1" "$tmp/again" || status=$?
 medians "$tmp/run" >"$tmp/medians"
-medians "$tmp/again" >"$tmp/medians.again"
-# The host's timing still shows in what a work item of the kernel's does beside a sample,
-# as the freeing of a BPF array: one median of a hundred may be off, but not by a quarter
-expect "a second run agrees: 99 of 100 latency medians within 1 %, all within 25 %" "$(
-	[ "$status" -eq 0 ] || tail -n 5 "$tmp/vm"
-	join -t , -a 1 -a 2 -e missing -o 0,1.2,2.2 "$tmp/medians" "$tmp/medians.again" | awk -F , '
-		{ off = $3 < $2 ? $2 - $3 : $3 - $2 }
-		$2 == "missing" || $3 == "missing" || off > $2 * 0.01 { line[++n] = $1 ": " $2 ", then " $3 }
-		$2 == "missing" || $3 == "missing" || off > $2 * 0.25 { far = 1 }
-		END {
-			if (!NR)
-				print "no latency medians"
-			for (i = 1; (far || n > NR / 100) && i <= n; i++)
-				print line[i]
-		}' | head -n 20
-)"
+# On two of the kernels: what could differ is the emulator's and the bench's
+case $1 in
+6.12 | newest)
+	status=0
+	measure "$1" "$tmp/again" || status=$?
+	medians "$tmp/again" >"$tmp/medians.again"
+	# The host's timing still shows in what a work item of the kernel's does beside a sample,
+	# as the freeing of a BPF array: one median of a hundred may be off, but not by a quarter
+	expect "a second run agrees: 99 of 100 latency medians within 1 %, all within 25 %" "$(
+		[ "$status" -eq 0 ] || tail -n 5 "$tmp/vm"
+		join -t , -a 1 -a 2 -e missing -o 0,1.2,2.2 "$tmp/medians" "$tmp/medians.again" | awk -F , '
+			{ off = $3 < $2 ? $2 - $3 : $3 - $2 }
+			$2 == "missing" || $3 == "missing" || off > $2 * 0.01 { line[++n] = $1 ": " $2 ", then " $3 }
+			$2 == "missing" || $3 == "missing" || off > $2 * 0.25 { far = 1 }
+			END {
+				if (!NR)
+					print "no latency medians"
+				for (i = 1; (far || n > NR / 100) && i <= n; i++)
+					print line[i]
+			}' | head -n 20
+	)"
+	;;
+esac
 
 # ---- what a path may cost at most, beside the same kernel's own ----
 
