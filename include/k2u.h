@@ -36,7 +36,7 @@
 
 /* clang-format off */
 
-#define K2U_ABI_VERSION		3
+#define K2U_ABI_VERSION		4
 #define K2U_DEVICE		"/dev/k2u"
 
 /* mmap offset: method in bits 40..47, byte offset below: buffers up to 1 TiB */
@@ -279,6 +279,97 @@ struct k2u_export {
 	__u64 reserved[3];	/* must be 0 */
 };
 
+/*
+ * K2U_IOC_STREAM: make a ring of records in the buffer. The kernel produces
+ * them, one at a time consumes them: by read() of the file descriptor that this
+ * returns (close-on-exec; it holds the open file), or by loads from a mapping of
+ * the buffer, by any method, and a store to struct k2u_ring. The ring begins empty.
+ *	EBADF		file not open for reading and writing
+ *	EBUSY		the buffer has its ring already: until the descriptor is gone
+ *	EINVAL		record_size not a multiple of 8 in K2U_RECORD_MIN ..
+ *			K2U_RECORD_MAX; the buffer has no room for two records; no such
+ *			source
+ *	EOPNOTSUPP	the buffer has no kernel mapping of all of it (backings vmalloc
+ *			and contig have), or is not write-back
+ *	EPERM		K2U_STREAM_UDP: needs CAP_NET_ADMIN in the caller's network namespace
+ *	EMFILE, ENOMEM, EINTR	as for K2U_IOC_EXPORT
+ *
+ * Of the descriptor:
+ *	read()		whole records, oldest first, as many as there are and fit; waits
+ *			for one unless O_NONBLOCK (EAGAIN). EINVAL: not room for one
+ *	poll()		POLLIN while there is a record
+ *	ioctl()		K2U_IOC_PRODUCE, K2U_IOC_STREAM_INFO
+ */
+struct k2u_stream {
+	__u32 source;		/* K2U_STREAM_* */
+	__u32 record_size;	/* bytes of a slot, struct k2u_record included */
+	__u32 slots;		/* out: a power of two */
+	__u16 port;		/* K2U_STREAM_UDP: IPv4 destination, host byte order; else 0 */
+	__u16 flags;		/* K2U_STREAM_STEAL, or 0 */
+	__u64 seed;		/* of the payload of K2U_IOC_PRODUCE */
+	__u64 reserved[4];	/* must be 0 */
+};
+
+#define K2U_STREAM_CALL		0u		/* K2U_IOC_PRODUCE produces */
+#define K2U_STREAM_UDP		1u		/* UDP payloads of one port of this network namespace do */
+#define K2U_STREAM_STEAL	(1u << 0)	/* no socket gets such a packet: it ends here */
+
+#define K2U_RECORD_MIN		64u
+#define K2U_RECORD_MAX		65536u
+
+/*
+ * The first page of a ring's buffer. Indices run freely; record i is at byte
+ * K2U_RING_DATA + (i & (slots - 1)) * record_size. Records [consumer, producer)
+ * are there: load producer with acquire, store consumer with release. The kernel
+ * keeps its own producer and dropped, takes a consumer that is not behind
+ * producer by 0 .. slots for a full ring, and never waits for user space.
+ */
+struct k2u_ring {
+	__u64 consumer;		/* stored by user space, or by read() */
+	__u64 pad[7];
+	__u64 producer;		/* stored by the kernel */
+	__u64 dropped;		/* stored by the kernel: the ring was full */
+	__u64 pad2[6];
+};
+
+#define K2U_RING_DATA(page_size) (page_size)	/* info.page_size */
+
+/*
+ * Of K2U_IOC_PRODUCE, words 3 .. n - 2 of the n words of a record are those of
+ * pattern.h by stream.seed, and the last one is seq again; size is record_size
+ * less this head and the last word. Of a packet, size bytes of payload follow.
+ */
+struct k2u_record {
+	__u64 seq;		/* from 0; those dropped are counted, so that a gap shows */
+	__u64 stamp;		/* of K2U_IOC_PRODUCE; of a packet 0 */
+	__u32 size;		/* bytes of payload, after this head */
+	__u32 flags;		/* K2U_RECORD_* */
+};
+
+#define K2U_RECORD_CUT		(1u << 0)	/* the payload was larger than its slot */
+
+/*
+ * K2U_IOC_PRODUCE: produce count records, in the caller's context, and wake who
+ * waits. Those that find the ring full are dropped and counted. Returns 0.
+ *	EOPNOTSUPP	the source is another one
+ *	EINTR		a signal came: produced says how far it got
+ */
+struct k2u_produce {
+	__u64 count;
+	__u64 stamp;		/* of each of these records */
+	__u64 produced;		/* out: dropped ones not included */
+	__u64 reserved[2];	/* must be 0 */
+};
+
+/* K2U_IOC_STREAM_INFO: produced = consumed + dropped + what is in the ring */
+struct k2u_stream_info {
+	__u64 produced;		/* out: seq of the next record: dropped ones are included */
+	__u64 dropped;		/* out */
+	__u64 consumed;		/* out: by read() and by user space, as the kernel believes it */
+	__u64 wakeups;		/* out: how often a waiter was woken */
+	__u64 reserved[4];	/* must be 0 */
+};
+
 #define K2U_IOC_MAGIC		0xb5
 #define K2U_IOC_SETUP		_IOW(K2U_IOC_MAGIC, 0, struct k2u_setup)
 #define K2U_IOC_FILL		_IOW(K2U_IOC_MAGIC, 1, struct k2u_fill)
@@ -289,5 +380,8 @@ struct k2u_export {
 #define K2U_IOC_COPY		_IOW(K2U_IOC_MAGIC, 6, struct k2u_copy)
 #define K2U_IOC_METHOD		_IOWR(K2U_IOC_MAGIC, 7, struct k2u_method_info)
 #define K2U_IOC_EXPORT		_IOW(K2U_IOC_MAGIC, 8, struct k2u_export)
+#define K2U_IOC_STREAM		_IOWR(K2U_IOC_MAGIC, 9, struct k2u_stream)
+#define K2U_IOC_PRODUCE		_IOWR(K2U_IOC_MAGIC, 10, struct k2u_produce)
+#define K2U_IOC_STREAM_INFO	_IOWR(K2U_IOC_MAGIC, 11, struct k2u_stream_info)
 
 #endif /* K2U_H */

@@ -154,10 +154,6 @@ static loff_t k2u_llseek(struct file *file, loff_t offset, int whence)
 	return fixed_size_llseek(file, offset, whence, buf->size);
 }
 
-/* Whether user space left a reserved field non-zero. */
-#define K2U_RESERVED(arg) \
-	(!!memchr_inv((arg).reserved, 0, sizeof((arg).reserved)))
-
 static long k2u_ioctl_setup(struct file *file, void __user *uarg)
 {
 	struct k2u_setup arg;
@@ -370,6 +366,8 @@ static long k2u_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return k2u_ioctl_method(file, uarg);
 	case K2U_IOC_EXPORT:
 		return k2u_ioctl_export(file, uarg);
+	case K2U_IOC_STREAM:
+		return k2u_stream_open(file, uarg);
 	default:
 		return -ENOTTY;
 	}

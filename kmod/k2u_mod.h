@@ -12,6 +12,7 @@
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/types.h>
 
 #include "compat.h"
@@ -56,7 +57,10 @@ struct k2u_file {
 	struct k2u_buffer *buf; /* NULL, then set once: release store */
 	struct mutex lock; /* creation of buf; taken inside mmap_lock */
 	atomic_t vmas;
+	unsigned long flags; /* bits: K2U_FILE_* */
 };
+
+#define K2U_FILE_STREAM 0 /* the buffer has its ring of records */
 
 /* What kmod/method_<name>.c defines as k2u_method_<name>. */
 struct k2u_method_ops {
@@ -107,6 +111,10 @@ static inline unsigned long k2u_pgoff_page(unsigned long pgoff)
 {
 	return pgoff & (BIT(K2U_PGOFF_BITS) - 1);
 }
+
+/* Whether user space left a reserved field non-zero. */
+#define K2U_RESERVED(arg) \
+	(!!memchr_inv((arg).reserved, 0, sizeof((arg).reserved)))
 
 void k2u_vma_open(struct vm_area_struct *vma);
 void k2u_vma_close(struct vm_area_struct *vma);
@@ -205,6 +213,9 @@ static __always_inline void k2u_spin(unsigned int method)
 	for (turns = k2u_spin_turns; turns; turns--)
 		asm volatile("" : "+r"(turns));
 }
+
+/* stream.c */
+long k2u_stream_open(struct file *file, void __user *uarg);
 
 /* method_fault.c */
 extern const struct vm_operations_struct k2u_fault_vm_ops;
