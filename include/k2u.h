@@ -335,8 +335,8 @@ struct k2u_ring {
 #define K2U_RING_DATA(page_size) (page_size)	/* info.page_size */
 
 /*
- * Of K2U_IOC_PRODUCE, words 3 .. n - 2 of the n words of a record are those of
- * pattern.h by stream.seed, and the last one is seq again; size is record_size
+ * Of K2U_IOC_PRODUCE, word i of the n words of a record, 3 <= i < n - 1, is
+ * k2u_pattern(stream.seed, i), and the last one is seq again; size is record_size
  * less this head and the last word. Of a packet, size bytes of payload follow.
  */
 struct k2u_record {
@@ -361,7 +361,7 @@ struct k2u_produce {
 	__u64 reserved[2];	/* must be 0 */
 };
 
-/* K2U_IOC_STREAM_INFO: produced = consumed + dropped + what is in the ring */
+/* K2U_IOC_STREAM_INFO: produced = consumed + dropped + what is in the ring, modulo 2^64 */
 struct k2u_stream_info {
 	__u64 produced;		/* out: seq of the next record: dropped ones are included */
 	__u64 dropped;		/* out */
