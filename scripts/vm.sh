@@ -5,14 +5,16 @@
 #	scripts/vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S]
 #		      [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS]
 #		      [--hyperfine=METHODS:BACKINGS] [--smp=N] [--memory=SIZE] [--append=WORDS]
-#		      [--fault-around=BYTES] [-- ARGUMENT...]
+#		      [--fault-around=BYTES] [--numa=NODES[:DISTANCE]] [-- ARGUMENT...]
 #	scripts/vm.sh --kernel=KERNEL --job=probe
 #
 # probe only says what bench would use. bench runs "k2u-bench run ARGUMENT..." and with
 # --hyperfine scripts/hyperfine.sh (comma lists, see there); tests
 # runs build/tests/guest_*, or where there are ARGUMENTs just these, each a
 # program of build/tests and its own arguments. WORDS are added to the kernel's
-# command line. BYTES is set as the kernel's fault_around_bytes. The guest has an initramfs and two serial ports, no
+# command line. BYTES is set as the kernel's fault_around_bytes.
+# With --numa memory and CPUs are shared out evenly among so many nodes, DISTANCE (20)
+# from each other, and there is a CPU for each at least. The guest has an initramfs and two serial ports, no
 # disk and no network. Its lines "<tag>\t<text>" on the second port become files
 # in DIR (see split): of tests tap, state (what the guest was like before and
 # after the module, key=value) and gcov.tar; text that it sends is never executed.
@@ -34,10 +36,10 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 PROBE_S=10
 
 usage() {
-	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS:BACKINGS] [--smp=N] [--memory=SIZE] [--append=WORDS] [--fault-around=BYTES] [-- ARGUMENT...]"
+	die "usage: vm.sh --kernel=KERNEL --job=bench|tests --out=DIR [--timeout=S] [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS] [--hyperfine=METHODS:BACKINGS] [--smp=N] [--memory=SIZE] [--append=WORDS] [--fault-around=BYTES] [--numa=NODES[:DISTANCE]] [-- ARGUMENT...]"
 }
 
-kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no smp=1 memory=1G append='' around=''
+kernel='' job='' out='' limit=900 accel=auto boot=1 insmod='' hyperfine=no smp=1 memory=1G append='' around='' numa='' megabytes=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel=*) kernel=${1#*=} ;;
@@ -52,6 +54,7 @@ while [ $# -gt 0 ]; do
 	--memory=*) memory=${1#*=} ;;
 	--append=*) append=${1#*=} ;;
 	--fault-around=*) around=${1#*=} ;;
+	--numa=*) numa=${1#*=} ;;
 	--)
 		shift
 		break
@@ -69,6 +72,17 @@ esac
 case $accel in auto | tcg | icount) ;; *) usage ;; esac
 case $boot in '' | 0* | *[!0-9]*) usage ;; esac
 case $smp in '' | 0* | *[!0-9]*) usage ;; esac
+nodes=${numa%%:*} distance=20
+case $numa in *:*) distance=${numa#*:} ;; esac
+case $nodes in 0* | *[!0-9]*) usage ;; esac
+case $distance in '' | 0* | *[!0-9]*) usage ;; esac
+[ "$smp" -ge "${nodes:-1}" ] || smp=$nodes
+case ${numa:+$memory} in
+'') ;;
+*[0-9]G) megabytes=$((${memory%G} * 1024)) ;;
+*[0-9]M) megabytes=${memory%M} ;;
+*) die "--memory=$memory: with --numa a number and M or G" ;;
+esac
 
 disk=''	# the guest has one
 guest=''	# process id of a running guest
@@ -173,6 +187,21 @@ initramfs() {
 	rm -rf -- "$tmp/rootfs"
 }
 
+# topology: QEMU's words for the nodes, with CPUs in the order of their numbers
+topology() {
+	i=0
+	while [ "$i" -lt "${nodes:-0}" ]; do
+		echo "-object memory-backend-ram,id=node$i,size=$((megabytes / nodes))M"
+		echo "-numa node,nodeid=$i,memdev=node$i,cpus=$((i * smp / nodes))-$(((i + 1) * smp / nodes - 1))"
+		j=0
+		while [ "$j" -lt "$i" ]; do
+			echo "-numa dist,src=$j,dst=$i,val=$distance"
+			j=$((j + 1))
+		done
+		i=$((i + 1))
+	done
+}
+
 # start JOB VENUE SECONDS: start the guest; its ports go to $tmp/port and $tmp/console
 start() {
 	words=$append
@@ -192,11 +221,13 @@ start() {
 	seconds=$3
 	shift 3
 	: >"$tmp/port"
+	# shellcheck disable=SC2046 # a list of words
+	[ -z "$numa" ] || set -- "$@" $(topology)
 	[ -z "$disk" ] || set -- "$@" -drive "file=$tmp/disk,format=raw,if=none,id=disk" -device nvme,drive=disk,serial=k2u
 	# The guest must not outlive this script, even if that is killed
 	# shellcheck disable=SC2086 # $machine and $port_device are lists of words
 	setpriv --pdeathsig TERM timeout -k 5 "$seconds" "$qemu" $machine "$@" \
-		-smp "$smp" -m "$memory" -no-reboot -nodefaults -no-user-config -display none \
+		-smp "$smp" -m "${megabytes:-$memory}" -no-reboot -nodefaults -no-user-config -display none \
 		-kernel "$(field vmlinuz "$tmp/kernel")" -initrd "$cpio" \
 		-append "console=$console panic=-1 quiet nowatchdog${words:+ $words}" \
 		-chardev "file,id=console,path=$tmp/console" -serial chardev:console \
