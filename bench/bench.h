@@ -82,6 +82,8 @@ struct source_ops {
 	/* Optional: k2u_hash() as the kernel sees the bytes; the provider's own count of faults */
 	int (*hash)(struct buffer *b, uint64_t *hash);
 	int (*faults)(struct buffer *b, uint64_t *count);
+	/* Optional: the NUMA node of its first page, for mappings without struct pages */
+	int (*node)(struct buffer *b);
 
 	/* Ways to the bytes, by access: map() at a place or anywhere (NULL), PROT_READ; */
 	char *(*map)(const struct source *s, struct buffer *b, char *at);
@@ -115,6 +117,7 @@ struct source_ops {
  * PINS	faults of its destination are no event of perf (they have no
  *	registers: mm_account_fault(), mm/memory.c)
  * ARMS	its destination is there, pinned, once it is armed: no faults later
+ * NODELESS	the kernel alone decides from which NUMA node its memory is
  */
 #define SOURCE_NULL (1u << 0)
 #define SOURCE_FRESH (1u << 1)
@@ -122,6 +125,7 @@ struct source_ops {
 #define SOURCE_PINS (1u << 3)
 #define SOURCE_ARMS (1u << 4)
 #define SOURCE_ASKED (1u << 5)
+#define SOURCE_NODELESS (1u << 6)
 
 /*
  * Sources that hand over no still buffer, besides K2U_ACCESS_* in source.access:
@@ -335,6 +339,20 @@ int emit_finish(struct emit *e, json_t *env, int status);
 const char *emit_error(const struct emit *e);
 void emit_free(struct emit *e);
 
+struct options;
+
+/* ---- place.c: the CPU of a thread, and the node of what it allocates ---- */
+
+struct place {
+	int cpu;
+	int memory; /* node of what the thread needs besides: the CPU's, if it has memory */
+	int node; /* of the memory that is measured */
+};
+
+int place_bind(int node);
+int place_enter(const struct place *p, bool own);
+int place_leave(const struct options *o);
+
 /* ---- options ---- */
 
 #define MAX_SIZES 32
@@ -429,6 +447,8 @@ struct probe {
 	unsigned int access; /* of the sources that it is for: K2U_ACCESS_* */
 	unsigned int flags; /* PROBE_* */
 	unsigned int k; /* uses (e2e) */
+	const struct place *place; /* optional: else the run's CPU and node */
+	const char *reason; /* optional: why it can be had of no source here */
 	struct metric metric[MAX_METRICS]; /* up to the first without a name */
 
 	int (*begin)(struct cell *c); /* optional: before the first sample */
@@ -447,6 +467,8 @@ struct group {
 	unsigned int threads; /* the key threads; group_add() says 1 */
 	const struct probe *const *probes;
 	unsigned int nr_probes;
+	/* Optional: which of the sources that were asked for */
+	bool (*wanted)(const struct source *s, const struct options *o);
 	/*
 	 * Optional: all of the work, instead of buffers, blocks and samples. Such
 	 * groups come last, as what they do is no part of what is timed.
@@ -533,6 +555,9 @@ extern const unsigned int nr_measures;
 #define K2U_MEASURE(name, title) int measure_##name(struct run *r);
 #include "measures.def"
 #undef K2U_MEASURE
+
+/* For a measure that takes them somewhere else */
+extern const struct probe probe_load, probe_reuse, probe_copy;
 
 unsigned int size_list(const char *list, uint64_t *v);
 unsigned int plan_sizes(const struct run *r, uint64_t *v);

@@ -345,6 +345,24 @@ static json_t *kernel_facts(void)
 	return kernel;
 }
 
+/* As the firmware says (ACPI: SLIT), by node; of one node there is nothing to say */
+static json_t *numa_distances(void)
+{
+	json_t *all = json_object();
+	char path[64], name[16];
+	int node;
+
+	for (node = 0; node <= numa_max_node(); node++) {
+		if (!numa_bitmask_isbitset(numa_nodes_ptr, node))
+			continue;
+		snprintf(path, sizeof(path),
+			 "/sys/devices/system/node/node%d/distance", node);
+		snprintf(name, sizeof(name), "node%d", node);
+		put(all, name, text_of(path));
+	}
+	return all;
+}
+
 static json_t *memory_facts(const struct options *o)
 {
 	json_t *memory = json_object();
@@ -357,6 +375,8 @@ static json_t *memory_facts(const struct options *o)
 	put(memory, "numa_nodes",
 	    json_integer(numa ? numa_num_configured_nodes() : 1));
 	put(memory, "node", json_integer(o->node));
+	if (numa && numa_num_configured_nodes() > 1)
+		put(memory, "numa_distances", numa_distances());
 	put(memory, "total_bytes",
 	    json_integer(sysconf(_SC_PHYS_PAGES) * page_bytes()));
 	return memory;

@@ -68,7 +68,7 @@ static const struct argp_option options[] = {
 	       "write all three as tagged lines to FILE (a serial port)"),
 	OPTION("quick", OPT_QUICK, NULL, "fewer sizes and blocks"),
 	OPTION("measures", OPT_MEASURES, "LIST",
-	       "of: capability, faults, latency, throughput (default: all)"),
+	       "of: capability, faults, latency, numa, throughput (default: all)"),
 	OPTION("methods", OPT_METHODS, "LIST",
 	       "methods of \"k2u-bench list\" (default: all)"),
 	OPTION("providers", OPT_PROVIDERS, "LIST",

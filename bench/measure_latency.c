@@ -230,7 +230,7 @@ static uint64_t fixed_load(const struct run *r, uint64_t size)
 	return 16;
 }
 
-static const struct probe probe_load = {
+const struct probe probe_load = {
 	.access = K2U_ACCESS_MAP,
 	.flags = PROBE_LINEAR | PROBE_BYTES | PROBE_STORE | PROBE_SPEED,
 	.metric = { { "warm", "load", UNIT_TIME } },

@@ -198,7 +198,7 @@ static uint64_t fixed_reuse(const struct run *r, uint64_t size)
 	return size < 256 * KIB ? 256 * KIB / size : 1;
 }
 
-static const struct probe probe_reuse = {
+const struct probe probe_reuse = {
 	.access = K2U_ACCESS_BOTH,
 	.flags = PROBE_BYTES | PROBE_LINEAR | PROBE_SPEED,
 	.metric = { { "warm", "reuse", UNIT_RATE } },
@@ -208,7 +208,7 @@ static const struct probe probe_reuse = {
 	.fixed = fixed_reuse,
 };
 
-static const struct probe probe_copy = {
+const struct probe probe_copy = {
 	.access = K2U_ACCESS_COPY,
 	.flags = PROBE_BYTES | PROBE_LINEAR | PROBE_SPEED,
 	.metric = { { "warm", "copy", UNIT_RATE } },

@@ -119,6 +119,13 @@ static int k2u_faults(struct buffer *b, uint64_t *count)
 	return 0;
 }
 
+static int k2u_node(struct buffer *b)
+{
+	struct k2u_info its = { .node = K2U_NODE_ANY };
+
+	return ioctl(b->fd, K2U_IOC_INFO, &its) ? -errno : its.node;
+}
+
 static char *k2u_map(const struct source *s, struct buffer *b, char *at)
 {
 	return mmap(at, b->size, PROT_READ,
@@ -293,6 +300,7 @@ static const struct source_ops k2u_ops = {
 	.store = k2u_store,
 	.hash = k2u_hash_kernel,
 	.faults = k2u_faults,
+	.node = k2u_node,
 	.map = k2u_map,
 	.copy = k2u_copy,
 	.expect = k2u_expect,
@@ -534,6 +542,8 @@ static int add(struct sources *s, unsigned int m, unsigned int backing,
 		row.flags |= SOURCE_NULL;
 	if (methods[m].id == K2U_METHOD_pin)
 		row.flags |= SOURCE_PINS;
+	if (backing == K2U_BACKING_DMA)
+		row.flags |= SOURCE_NODELESS;
 	if (methods[m].faults == K2U_FAULTS_PMD ||
 	    (methods[m].faults == K2U_FAULTS_PAGE &&
 	     backing == K2U_BACKING_HUGE))

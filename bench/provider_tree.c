@@ -458,6 +458,7 @@ static const struct source rows[] = {
 		.method = "pfn",
 		.backing = "perf-ring",
 		.access = K2U_ACCESS_MAP,
+		.flags = SOURCE_NODELESS,
 		.store_id = STORE_PERF,
 		.ops = &perf_ops,
 		.via = "perf_mmap()",

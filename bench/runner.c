@@ -165,6 +165,21 @@ static void sample_row(struct cell *c, const struct metric *m,
 
 /* ---- samples ---- */
 
+/* To where its thread has to run. Memory of the user's own is what is measured */
+static int cell_enter(const struct cell *c)
+{
+	const struct place *p = c->probe->place;
+
+	return p ? place_enter(p, c->src->flags & SOURCE_FRESH) : 0;
+}
+
+static void cell_leave(const struct cell *c)
+{
+	if (c->probe->place && place_leave(&c->run->opt))
+		fprintf(stderr, "k2u-bench: back to cpu %d: %m\n",
+			c->run->opt.cpu);
+}
+
 /*
  * Where the clock counts instructions, what others left behind is most of the
  * noise: timer ticks, RCU callbacks, the state of slabs and per-CPU lists. The
@@ -202,6 +217,7 @@ static int cell_sample(struct state *st, struct cell *c, uint64_t n)
 	if (icount && c->probe->flags & PROBE_SETTLE)
 		turns = st->turns;
 
+	err = cell_enter(c);
 	thp_allow(c->src->flags & SOURCE_HUGE);
 	memset(st->out, 0, nr_metrics(c->probe) * per * sizeof(*st->out));
 	while (turns-- && !err) {
@@ -209,6 +225,7 @@ static int cell_sample(struct state *st, struct cell *c, uint64_t n)
 		if (!err)
 			err = c->probe->sample(c, n, st->out);
 	}
+	cell_leave(c);
 	if (err)
 		cell_died(c, err);
 	return err;
@@ -512,20 +529,36 @@ static bool same_buffer(const struct source *a, const struct source *b)
 	return a->ops->open == b->ops->open && a->store_id == b->store_id;
 }
 
-static struct buffer *find_buffer(struct state *st, const struct source *s)
+static struct buffer *find_buffer(struct state *st, const struct source *s,
+				  int node)
 {
 	unsigned int i;
 
 	for (i = 0; i < st->nr_bufs; i++)
-		if (same_buffer(st->buf[i].src, s))
+		if (same_buffer(st->buf[i].src, s) && st->buf[i].node == node)
 			return &st->buf[i];
 	return NULL;
 }
 
-/* Open (or share) the buffer of a source; NULL: not at this size, which is recorded */
-static struct buffer *get_buffer(struct state *st, const struct source *s)
+/* Its memory from a node, by the thread's policy where the source has no say */
+static int open_on(struct buffer *b, int usual)
 {
-	struct buffer *b = find_buffer(st, s);
+	int err = b->node == usual ? 0 : place_bind(b->node), back;
+
+	if (!err)
+		err = buffer_open(b);
+	back = b->node == usual ? 0 : place_bind(usual);
+	if (!err && back)
+		buffer_close(b);
+	return err ? err : back;
+}
+
+/* Open (or share) the buffer of a source; NULL: not at this size, which is recorded */
+static struct buffer *get_buffer(struct state *st, const struct source *s,
+				 const struct place *place)
+{
+	const int usual = st->run->opt.node, node = place ? place->node : usual;
+	struct buffer *b = find_buffer(st, s, node);
 	char why[160];
 	int err;
 
@@ -543,12 +576,13 @@ static struct buffer *get_buffer(struct state *st, const struct source *s)
 		.seed = st->seed,
 		.sum = st->sum,
 		.contents = st->image,
-		.node = st->run->opt.node,
+		.node = node,
 	};
-	err = buffer_open(b);
+	err = open_on(b, usual);
 	if (err) {
-		snprintf(why, sizeof(why), "no buffer of %lu bytes: %s",
-			 st->group->bytes, strerror(-err));
+		snprintf(why, sizeof(why), "no buffer of %lu bytes%s: %s",
+			 st->group->bytes, place ? " on each of the nodes" : "",
+			 strerror(-err));
 		unavailable(st, s, why);
 		return NULL;
 	}
@@ -595,6 +629,10 @@ static bool opened(const struct state *st, const struct probe *p,
 static const char *withheld(const struct state *st, const struct probe *p,
 			    const struct source *s, char *why, size_t len)
 {
+	if (p->reason)
+		return p->reason;
+	if (p->place && s->flags & SOURCE_NODELESS)
+		return "the kernel alone decides from which node its memory is";
 	if (p->flags & PROBE_STORE && !(s->flags & SOURCE_FRESH) &&
 	    !s->ops->store)
 		return "user space cannot write these bytes";
@@ -607,10 +645,11 @@ static const char *withheld(const struct state *st, const struct probe *p,
 	return NULL;
 }
 
-static int add_cells(struct state *st, const struct source *s, struct buffer *b)
+static int add_cells(struct state *st, const struct source *s)
 {
 	const struct group *g = st->group;
 	struct run *r = st->run;
+	struct buffer *b = NULL;
 	const char *reason;
 	char why[160];
 	unsigned int i;
@@ -619,8 +658,15 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 		const struct probe *p = g->probes[i];
 		struct cell *c = &st->cell[st->nr_cells];
 
-		if (!probe_applies(p, s) ||
-		    (p->flags & PROBE_OPEN && opened(st, p, s, b)))
+		if (!probe_applies(p, s))
+			continue;
+		/* Nothing is made for what cannot be had anyway */
+		if (!p->reason) {
+			b = get_buffer(st, s, p->place);
+			if (!b)
+				return 0;
+		}
+		if (p->flags & PROBE_OPEN && opened(st, p, s, b))
 			continue;
 		reason = withheld(st, p, s, why, sizeof(why));
 		if (reason) {
@@ -648,29 +694,53 @@ static int add_cells(struct state *st, const struct source *s, struct buffer *b)
 	return 0;
 }
 
-static unsigned int buffers_wanted(const struct run *r)
+/* Whether the group is about this source */
+static bool wanted(const struct state *st, const struct source *s)
 {
-	const struct source *v = r->src.v;
+	const struct options *o = &st->run->opt;
+
+	return source_wanted(s, o) && source_available(s) &&
+	       (!st->group->wanted || st->group->wanted(s, o));
+}
+
+/* From how many nodes a buffer has its memory, each of its own */
+static unsigned int nodes_wanted(const struct group *g)
+{
+	const struct probe *const *p = g->probes;
 	unsigned int i, j, nr = 0;
 
-	for (i = 0; i < r->src.nr; i++) {
-		if (!source_wanted(&v[i], &r->opt) || !source_available(&v[i]))
-			continue;
+	for (i = 0; i < g->nr_probes; i++) {
 		for (j = 0; j < i; j++)
-			if (source_wanted(&v[j], &r->opt) &&
-			    source_available(&v[j]) &&
-			    same_buffer(&v[i], &v[j]))
+			if (p[i]->place == p[j]->place ||
+			    (p[i]->place && p[j]->place &&
+			     p[i]->place->node == p[j]->place->node))
 				break;
 		nr += j == i;
 	}
 	return nr;
 }
 
+static unsigned int buffers_wanted(const struct state *st)
+{
+	const struct source *v = st->run->src.v;
+	unsigned int i, j, nr = 0;
+
+	for (i = 0; i < st->run->src.nr; i++) {
+		if (!wanted(st, &v[i]))
+			continue;
+		for (j = 0; j < i; j++)
+			if (wanted(st, &v[j]) && same_buffer(&v[i], &v[j]))
+				break;
+		nr += j == i;
+	}
+	return nr * nodes_wanted(st->group);
+}
+
 /* Whether the machine has the memory: the buffers, the image, the user's own */
 static bool memory_suffices(struct state *st)
 {
 	char text[64];
-	uint64_t need = st->group->bytes * (buffers_wanted(st->run) + 4);
+	uint64_t need = st->group->bytes * (buffers_wanted(st) + 4);
 
 	if (!read_field("/proc/meminfo", "MemAvailable", text, sizeof(text)))
 		return true;
@@ -685,7 +755,7 @@ static int group_open(struct state *st)
 	int err;
 
 	st->seed = k2u_pattern(r->opt.seed, g->bytes);
-	st->buf = calloc(r->src.nr, sizeof(*st->buf));
+	st->buf = calloc(r->src.nr * g->nr_probes, sizeof(*st->buf));
 	st->cell = calloc(r->src.nr * g->nr_probes, sizeof(*st->cell));
 	st->order = calloc(r->src.nr * g->nr_probes, sizeof(*st->order));
 	st->max_single = 1;
@@ -693,8 +763,7 @@ static int group_open(struct state *st)
 		return -ENOMEM;
 	if (!memory_suffices(st)) {
 		for (i = 0; i < r->src.nr; i++)
-			if (source_wanted(&r->src.v[i], &r->opt) &&
-			    source_available(&r->src.v[i]))
+			if (wanted(st, &r->src.v[i]))
 				unavailable(
 					st, &r->src.v[i],
 					"the machine has not memory enough for this size");
@@ -708,13 +777,10 @@ static int group_open(struct state *st)
 	st->hash = pattern_hash(st->seed, g->bytes);
 	for (i = 0; i < r->src.nr && !stop_signal; i++) {
 		const struct source *s = &r->src.v[i];
-		struct buffer *b;
 
-		if (!source_wanted(s, &r->opt) || !source_available(s) ||
-		    !any_applies(g, s))
+		if (!wanted(st, s) || !any_applies(g, s))
 			continue;
-		b = get_buffer(st, s);
-		err = b ? add_cells(st, s, b) : 0;
+		err = add_cells(st, s);
 		if (err)
 			return err;
 	}
@@ -742,13 +808,14 @@ static void group_close(struct state *st)
 	free(st->out);
 }
 
-/* Once per source: it has several cells */
+/* Once per source and buffer: it has several cells */
 static void verify_all(struct state *st, const char *when)
 {
 	unsigned int i;
 
 	for (i = 0; i < st->nr_cells; i++)
-		if (!i || st->cell[i].src != st->cell[i - 1].src)
+		if (!i || st->cell[i].src != st->cell[i - 1].src ||
+		    st->cell[i].buf != st->cell[i - 1].buf)
 			verify(st, st->cell[i].src, st->cell[i].buf, when);
 }
 
@@ -788,7 +855,10 @@ static void measure_cells(struct state *st, void (*tick)(struct run *, double),
 		struct cell *c = &st->cell[i];
 
 		thp_allow(c->src->flags & SOURCE_HUGE);
-		err = c->probe->begin ? c->probe->begin(c) : 0;
+		err = cell_enter(c);
+		if (!err && c->probe->begin)
+			err = c->probe->begin(c);
+		cell_leave(c);
 		if (err)
 			cell_died(c, err);
 	}

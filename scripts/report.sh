@@ -19,7 +19,7 @@ K2U_METHODS=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' "$top/includ
 	grep -vx null | paste -sd , -)
 METHODS=$K2U_METHODS
 CAMPAIGN_FIGURES='matrix matrix_use matrix_ratio'
-FIGURES='throughput phases breakeven latency faults'
+FIGURES='throughput phases breakeven latency faults numa'
 export K2U_STAT K2U_METHODS
 
 [ $# -gt 0 ] || die "which runs? For example: scripts/report.sh results/*/"
@@ -333,6 +333,20 @@ section_faults() {
 		--measure=faults --metric=fault
 }
 
+section_numa() {
+	has "$1" --measure=numa || return 0
+	printf '### NUMA nodes\n\n'
+	printf '`load_c0m1`: the thread on a CPU of node 0, the memory on node 1, which check `node` has confirmed. Distances that the firmware gives, by node:\n\n'
+	"$K2U_STAT" env "$1" | sed -n 's/^| memory.numa..distances.\(node[0-9]*\) | \(.*\) |$/    \1: \2/p'
+	echo
+	for provider in k2u tree; do
+		chart "$1" numa "$provider" "Each pair of nodes, $provider"
+	done
+	table "$1" 'One load of a dependent chain (`load`).' --measure=numa --cols=metric --unit=ns,insn
+	table "$1" 'Set up once, used often (`reuse`); the copy alone (`copy`).' \
+		--measure=numa --cols=metric --unit=GB/s,B/insn
+}
+
 section_hyperfine() {
 	[ -e "$1/hyperfine.json" ] || return 0
 	printf '### Whole command\n\n'
@@ -630,6 +644,7 @@ run_section() {
 	section_breakeven "$1"
 	section_latency "$1"
 	section_faults "$1"
+	section_numa "$1"
 	section_capability "$1"
 	section_hyperfine "$1"
 	section_checks "$1"

@@ -37,6 +37,7 @@ static const struct env_key {
 	{ "memory.page_size", "page size", ENV_IDENTITY },
 	{ "memory.thp", "transparent huge pages", ENV_IDENTITY },
 	{ "memory.numa_nodes", "NUMA nodes", ENV_IDENTITY },
+	{ "memory.numa_distances.*", "NUMA distances", ENV_IDENTITY },
 	{ "memory.node", "NUMA node used", ENV_IDENTITY },
 	/* The kernel's own size comes off it */
 	{ "memory.total_bytes", "memory", ENV_INFORM },

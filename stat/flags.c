@@ -34,6 +34,7 @@ static const struct {
 	{ "faults-module", "faults-module-disagree" },
 	{ "memtype", "memtype-substituted" },
 	{ "memtype-linear", "linear-memtype-substituted" },
+	{ "node", "node-elsewhere" },
 	{ "linearity", "nonlinear" },
 	{ "steady", "unsteady" },
 	{ "other", "other-check-failed" },

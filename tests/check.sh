@@ -84,6 +84,7 @@ else
 	echo tests/hostile-files.sh
 	echo tests/join.sh
 	echo tests/limits.sh
+	echo tests/numa.sh
 	echo tests/registry.sh
 	echo tests/sanitize.sh
 	echo tests/scale.sh
