@@ -33,7 +33,7 @@ GIT	:= $(or $(shell git describe --always 2>/dev/null),unknown)$(shell \
 ALL_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	     -Wmissing-prototypes -Werror=implicit -D_GNU_SOURCE -Iinclude \
 	     -I$(BUILD) -MMD -MP $(CFLAGS)
-bench_LIBS = -lnuma -ljansson -lm
+bench_LIBS = -lnuma -ljansson -lm -lpthread
 stat_LIBS  = -ljansson -lgsl -lgslcblas -lm
 compare_LIBS = $(stat_LIBS)
 capability_LIBS = $(stat_LIBS)
@@ -140,8 +140,8 @@ $(devmem_GUEST): guest_LIBS = -ljansson
 $(GUEST): $(BUILD)/tests/%: $(BUILD)/tests/guest/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(guest_LIBS)
 
-# The main job; QUICK OUT BOOTS METHODS BACKINGS MEASURES SIZES VENUE KERNEL SEED: see
-# README.md.
+# The main job; QUICK OUT BOOTS METHODS BACKINGS MEASURES SIZES THREADS VENUE KERNEL
+# SEED: see README.md.
 bench:
 	@scripts/bench.sh
 
@@ -176,7 +176,7 @@ check-stats:
 
 # Two at a time, as every list of check.sh
 check-debug:
-	@tests/check.sh "tests/debug.sh 6.12-debug-gcov" "tests/debug.sh 6.1-debug"
+	@tests/check.sh "tests/debug.sh 6.12-debug-gcov" "tests/debug.sh 6.1-debug" tests/threads.sh
 
 # /dev/mem and /dev/kmem where they are allowed, and what forbids them elsewhere
 check-devmem:
@@ -198,7 +198,7 @@ help:
 	@echo 'make install       the module into this system, by DKMS where that is (root)'
 	@echo 'make uninstall     and out of it'
 	@echo 'make bench         measure on this machine; writes results/<run>/ and REPORT.md'
-	@echo '                   QUICK=1 OUT=results/NAME METHODS=a,b MEASURES=a,b SIZES=4K,1M'
+	@echo '                   QUICK=1 OUT=results/NAME METHODS=a,b MEASURES=a,b SIZES=4K,1M THREADS=1,2'
 	@echo '                   BOOTS=N VENUE=auto|native|vm KERNEL=6.12 (vm) SEED=N'
 	@echo 'make matrix        the same in a guest of each kernel, and the comparison across them'
 	@echo '                   KERNELS="5.10 6.1 6.12" BOOTS=20 OUT=results/NAME QUICK=1 ...'

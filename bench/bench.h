@@ -356,6 +356,8 @@ int place_leave(const struct options *o);
 /* ---- options ---- */
 
 #define MAX_SIZES 32
+#define MAX_STEPS 16 /* of threads, to measure with */
+#define MAX_THREADS 64
 #define MAX_SPIN 1000000 /* as K2U_SPIN_MAX of kmod/spin.c */
 #define MAX_FACTS 32
 
@@ -366,6 +368,8 @@ struct options {
 	const char *backings; /* NULL: all but those of SOURCE_ASKED */
 	uint64_t sizes[MAX_SIZES];
 	unsigned int nr_sizes;
+	unsigned int threads[MAX_STEPS]; /* measure scale */
+	unsigned int nr_threads;
 	const char *facts[MAX_FACTS]; /* --env=KEY=VALUE */
 	unsigned int nr_facts;
 	bool quick, icount, native, seeded;
@@ -384,6 +388,7 @@ struct options {
 
 int parse_size(const char *s, uint64_t *size);
 int parse_sizes(const char *list, uint64_t *v, unsigned int *nr);
+int parse_threads(const char *list, unsigned int *v, unsigned int *nr);
 int parse_number(const char *s, uint64_t max, uint64_t *n);
 int parse_spin(const char *s, char *method, size_t len, uint64_t *turns);
 bool in_list(const char *list, const char *name);
@@ -402,6 +407,9 @@ struct env {
 struct run;
 
 int env_place(struct options *o, char *why, size_t len);
+/* CPUs that we were allowed when env_place() chose one; the i-th, which it chose the 0th */
+unsigned int env_cpus(void);
+int env_cpu(const struct options *o, unsigned int i);
 int env_begin(struct run *r);
 void env_end(struct run *r, bool complete, const char *error);
 int env_fact(json_t *root, const char *fact);
@@ -431,7 +439,8 @@ const char *env_hypervisor(const char *signature);
 #define PROBE_FRESH (1u << 7)
 #define PROBE_SPEED (1u << 8)
 
-enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS };
+/* FAULTS: in all; COUNT: of anything, per operation */
+enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS, UNIT_COUNT };
 
 struct metric {
 	const char *phase, *name;

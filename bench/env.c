@@ -33,11 +33,31 @@
 
 /* ---- placement ---- */
 
+static cpu_set_t allowed; /* before we chose one of them */
+
+unsigned int env_cpus(void)
+{
+	return CPU_COUNT(&allowed);
+}
+
+int env_cpu(const struct options *o, unsigned int i)
+{
+	unsigned int nr = env_cpus();
+	int cpu = o->cpu;
+
+	/* From ours on, round and round */
+	for (i = nr ? i % nr : 0; i; i--)
+		do
+			cpu = (cpu + 1) % CPU_SETSIZE;
+		while (!CPU_ISSET(cpu, &allowed));
+	return cpu;
+}
+
 /* One CPU (default: the last that we may use), memory on its node */
 int env_place(struct options *o, char *why, size_t len)
 {
 	struct bitmask *mems;
-	cpu_set_t allowed, one;
+	cpu_set_t one;
 	bool ours;
 	int cpu;
 
@@ -323,6 +343,7 @@ static json_t *cpu_facts(const struct options *o)
 	put(cpu, "model", cpu_model());
 	put(cpu, "microcode", field_of("/proc/cpuinfo", "microcode"));
 	put(cpu, "online", text_of(CPU0 "online"));
+	put(cpu, "allowed", json_integer(env_cpus()));
 	put(cpu, "pinned", json_integer(o->cpu));
 	put(cpu, "governor", text_of(governor));
 	put(cpu, "turbo", turbo());

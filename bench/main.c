@@ -34,6 +34,7 @@ enum {
 	OPT_PROVIDERS,
 	OPT_BACKINGS,
 	OPT_SIZES,
+	OPT_THREADS,
 	OPT_SEED,
 	OPT_VENUE,
 	OPT_BOOT,
@@ -68,7 +69,7 @@ static const struct argp_option options[] = {
 	       "write all three as tagged lines to FILE (a serial port)"),
 	OPTION("quick", OPT_QUICK, NULL, "fewer sizes and blocks"),
 	OPTION("measures", OPT_MEASURES, "LIST",
-	       "of: capability, faults, latency, numa, throughput (default: all)"),
+	       "of: capability, faults, latency, numa, scale, throughput (default: all)"),
 	OPTION("methods", OPT_METHODS, "LIST",
 	       "methods of \"k2u-bench list\" (default: all)"),
 	OPTION("providers", OPT_PROVIDERS, "LIST",
@@ -76,7 +77,9 @@ static const struct argp_option options[] = {
 	OPTION("backings", OPT_BACKINGS, "LIST",
 	       "backings of \"k2u-bench list\" (default: its column DEFAULT)"),
 	OPTION("sizes", OPT_SIZES, "LIST",
-	       "of throughput, faults, mmap and munmap, as 4K,1M"),
+	       "of throughput, faults, scale, mmap and munmap, as 4K,1M"),
+	OPTION("threads", OPT_THREADS, "LIST",
+	       "of scale, as 1,2,8 (default: powers of two up to the CPUs that are allowed, at most 16)"),
 	OPTION("blocks", OPT_BLOCKS, "N",
 	       "randomised blocks (default 21, of 64 MiB and more 11; quick 11; icount 11 and 6)"),
 	OPTION("seed", OPT_SEED, "N",
@@ -181,6 +184,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 				state,
 				"--sizes=%s: at most %d sizes such as 4K,1M, each a multiple of the page (%zu)",
 				arg, MAX_SIZES, page_bytes());
+		break;
+	case OPT_THREADS:
+		if (parse_threads(arg, o->threads, &o->nr_threads))
+			argp_error(
+				state,
+				"--threads=%s: at most %d numbers from 1 to %d, ascending, such as 1,2,8",
+				arg, MAX_STEPS, MAX_THREADS);
 		break;
 	case OPT_VENUE:
 		if (!in_list("native,kvm,tcg,icount", arg))

@@ -64,6 +64,27 @@ int parse_sizes(const char *list, uint64_t *v, unsigned int *nr)
 	}
 }
 
+/* A comma list of numbers of threads, ascending */
+int parse_threads(const char *list, unsigned int *v, unsigned int *nr)
+{
+	uint64_t n, last = 0;
+	char one[8];
+	size_t len;
+
+	for (*nr = 0;; list += len + 1) {
+		len = strcspn(list, ",");
+		if (len >= sizeof(one) || *nr == MAX_STEPS)
+			return -EINVAL;
+		memcpy(one, list, len);
+		one[len] = '\0';
+		if (parse_number(one, MAX_THREADS, &n) || n <= last)
+			return -EINVAL;
+		v[(*nr)++] = last = n;
+		if (!list[len])
+			return 0;
+	}
+}
+
 /* METHOD:TURNS, as the module's parameter test_spin */
 int parse_spin(const char *s, char *method, size_t len, uint64_t *turns)
 {

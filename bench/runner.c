@@ -127,6 +127,11 @@ static unsigned int nr_metrics(const struct probe *p)
 	return i;
 }
 
+static bool is_timed(const struct metric *m)
+{
+	return m->unit == UNIT_TIME || m->unit == UNIT_RATE;
+}
+
 static double value_of(const struct cell *c, const struct metric *m,
 		       const struct reading *out)
 {
@@ -137,6 +142,8 @@ static double value_of(const struct cell *c, const struct metric *m,
 		return timing_value(t, out);
 	case UNIT_RATE:
 		return timing_rate(t, out, c->group->size);
+	case UNIT_COUNT:
+		return (double)out->elapsed / out->iters;
 	default:
 		return out->elapsed;
 	}
@@ -148,6 +155,7 @@ static void sample_row(struct cell *c, const struct metric *m,
 {
 	const struct run *r = c->run;
 	const char *unit = m->unit == UNIT_FAULTS ? "faults" :
+			   m->unit == UNIT_COUNT  ? "count" :
 			   m->unit == UNIT_RATE	  ? r->opt.icount ? "B/insn" :
 								    "GB/s" :
 			   r->opt.icount	  ? "insn" :
@@ -273,7 +281,7 @@ static int cell_times(struct state *st, struct cell *c, uint64_t n,
 	int err = cell_sample(st, c, n);
 
 	for (i = 0; i < nr_metrics(c->probe) && !err; i++) {
-		if (!st->out[i].iters)
+		if (!st->out[i].iters || !is_timed(&c->probe->metric[i]))
 			continue;
 		one = st->out[i].elapsed;
 		sum += one;
@@ -498,7 +506,7 @@ static void check_steady(struct cell *c)
 		const struct metric *m = &c->probe->metric[i];
 		const double *v = c->hist + i * c->run->opt.blocks;
 
-		if (!c->seen[i] || m->unit == UNIT_FAULTS)
+		if (!c->seen[i] || !is_timed(m))
 			continue;
 		if (!q) {
 			check(c, m, "steady", "1", "", "unavailable",
@@ -740,7 +748,8 @@ static unsigned int buffers_wanted(const struct state *st)
 static bool memory_suffices(struct state *st)
 {
 	char text[64];
-	uint64_t need = st->group->bytes * (buffers_wanted(st) + 4);
+	const struct group *g = st->group;
+	uint64_t need = g->bytes * (buffers_wanted(st) + 3 + g->threads);
 
 	if (!read_field("/proc/meminfo", "MemAvailable", text, sizeof(text)))
 		return true;

@@ -10,6 +10,7 @@
 #				booted, or natively the module loaded and a process
 #				started, afresh); what is there is not repeated
 #	METHODS=a,b BACKINGS=a,b MEASURES=a,b SIZES=4K,1M	a part of it
+#	THREADS=1,2,8		of measure scale
 #	VENUE=auto|native|vm	auto: the module natively if it can be loaded here;
 #				else the tree provider natively into OUT-tree and
 #				the module in a guest into OUT
@@ -29,7 +30,7 @@ cd -- "$top"
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 QUICK=${QUICK:-} OUT=${OUT:-} METHODS=${METHODS:-} BACKINGS=${BACKINGS:-} MEASURES=${MEASURES:-}
-SIZES=${SIZES:-} VENUE=${VENUE:-auto} KERNEL=${KERNEL:-} SEED=${SEED:-}
+SIZES=${SIZES:-} THREADS=${THREADS:-} VENUE=${VENUE:-auto} KERNEL=${KERNEL:-} SEED=${SEED:-}
 KDIR=${KDIR:-/lib/modules/$(uname -r)/build} BOOTS=${BOOTS:-} TEST_SPIN=${TEST_SPIN:-}
 # A guest is stopped after so many seconds: the short set, the full set
 GUEST_QUICK_S=600
@@ -66,6 +67,8 @@ check_settings() {
 	[ -z "$KERNEL" ] || check_list KERNEL "$KERNEL" "$(scripts/kernel.sh --list)"
 	bad=$(printf '%s\n' "$SIZES" | tr , '\n' | grep -vxE '[1-9][0-9]*[KMG]?' | sed -n 1p)
 	[ -z "$SIZES" ] || [ -z "$bad" ] || die "SIZES: '$bad' is no size; write 64, 4K, 1M ..."
+	bad=$(printf '%s\n' "$THREADS" | tr , '\n' | grep -vxE '[1-9][0-9]?' | sed -n 1p)
+	[ -z "$THREADS" ] || [ -z "$bad" ] || die "THREADS: '$bad' is no number of threads; write 1,2,8"
 	[ -r /proc/self/stat ] || die "/proc is not mounted: mount -t proc proc /proc"
 }
 
@@ -357,6 +360,7 @@ set --
 [ -z "$BACKINGS" ] || set -- "$@" "--backings=$BACKINGS"
 [ -z "$MEASURES" ] || set -- "$@" "--measures=$MEASURES"
 [ -z "$SIZES" ] || set -- "$@" "--sizes=$SIZES"
+[ -z "$THREADS" ] || set -- "$@" "--threads=$THREADS"
 [ -z "$SEED" ] || set -- "$@" "--seed=$SEED"
 
 failed=0 out='' tree='' reason=''

@@ -19,7 +19,7 @@ K2U_METHODS=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' "$top/includ
 	grep -vx null | paste -sd , -)
 METHODS=$K2U_METHODS
 CAMPAIGN_FIGURES='matrix matrix_use matrix_ratio'
-FIGURES='throughput phases breakeven latency faults numa'
+FIGURES='throughput phases breakeven latency faults numa scale'
 export K2U_STAT K2U_METHODS
 
 [ $# -gt 0 ] || die "which runs? For example: scripts/report.sh results/*/"
@@ -347,6 +347,33 @@ section_numa() {
 		--measure=numa --cols=metric --unit=GB/s,B/insn
 }
 
+section_scale() {
+	has "$1" --measure=scale "--method=$METHODS,anon" || return 0
+	printf '### Many at once\n\n'
+	if [ "$(get "$1" venue)" = icount ]; then
+		printf 'Instructions of all CPUs, per operation: what is more than by one is spent on waiting and on each other. '
+	else
+		printf 'Wall time from the first one'"'"'s beginning to the last one'"'"'s end, per operation of one thread: the same in every column where nobody stands in another'"'"'s way. '
+	fi
+	cpus=$(text "$1" cpu.allowed)
+	printf 'CPUs: %s; of more threads than that some wait for one.\n\n' "${cpus:-(not recorded)}"
+	for provider in k2u tree; do
+		chart "$1" scale "$provider" "Cost by number of threads, $provider"
+	done
+	set -- "$1" --measure=scale --cols=threads
+	table "$1" 'A fault in a mapping of its own, by threads (`fault_own`).' "$2" "$3" --metric=fault_own
+	table "$1" 'The same by processes: no `mmap_lock` is shared.' "$2" "$3" --metric=fault_own_proc
+	table "$1" 'Map, touch a page, unmap, by threads (`storm`).' "$2" "$3" --metric=storm
+	table "$1" 'The same by processes.' "$2" "$3" --metric=storm_proc
+	folded "$1" 'A fault in one mapping that all share (`fault_shared`).' "$2" "$3" --metric=fault_shared
+	folded "$1" 'Reading one mapping, the rate of each (`read_shared`).' "$2" "$3" --metric=read_shared
+	folded "$1" 'CPU time of one `storm` by threads: what is missing from the wall time it slept.' "$2" "$3" --metric=storm_cpu
+	folded "$1" 'Voluntary context switches in one `storm` by threads.' "$2" "$3" --metric=storm_voluntary
+	folded "$1" 'TLB shootdowns in one `storm` by threads (of the whole system).' "$2" "$3" --metric=storm_tlb
+	folded "$1" 'Faults taken for one in own mappings (more than 1: a page in the window was locked by another).' \
+		"$2" "$3" --metric=fault_own_faults
+}
+
 section_hyperfine() {
 	[ -e "$1/hyperfine.json" ] || return 0
 	printf '### Whole command\n\n'
@@ -645,6 +672,7 @@ run_section() {
 	section_latency "$1"
 	section_faults "$1"
 	section_numa "$1"
+	section_scale "$1"
 	section_capability "$1"
 	section_hyperfine "$1"
 	section_checks "$1"

@@ -105,7 +105,8 @@ const char *format_estimate(const struct estimate *est, const char *unit,
 	}
 	factor = scale_unit(est->median, &unit);
 	whole = !strcmp(unit, "faults") || !strcmp(unit, "uses");
-	if (!strcmp(unit, "uses") || !strcmp(unit, "ratio"))
+	if (!strcmp(unit, "uses") || !strcmp(unit, "ratio") ||
+	    !strcmp(unit, "count"))
 		unit = "";
 	median = est->median * factor;
 	low = est->low * factor;

@@ -9,12 +9,13 @@
 #include "k2u-stat.h"
 
 enum axis { X_SIZE, X_THREADS, X_PERCENTILE };
-enum print { DATA, TITLES, SIZES, BOOTS, BLOCKS, SAMPLES, MAX };
+enum print { DATA, TITLES, SIZES, NUMBERS, BOOTS, BLOCKS, SAMPLES, MAX };
 
 static const char *const axes[] = { "size_bytes", "threads", "percentile",
 				    NULL };
-static const char *const prints[] = { "data",	"titles",  "sizes", "boots",
-				      "blocks", "samples", "max",   NULL };
+static const char *const prints[] = { "data",	 "titles", "sizes",
+				      "threads", "boots",  "blocks",
+				      "samples", "max",	   NULL };
 
 struct args {
 	const char *dir;
@@ -112,7 +113,8 @@ static int compare_u64(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static void print_sizes(const struct rows *rows)
+/* What is on the axis, once each */
+static void print_places(const struct rows *rows, enum print what)
 {
 	uint64_t *size = calloc(rows->n + 1, sizeof(*size));
 	size_t i;
@@ -122,7 +124,9 @@ static void print_sizes(const struct rows *rows)
 		return;
 	}
 	for (i = 0; i < rows->n; i++)
-		size[i] = rows->row[i].size;
+		size[i] = what == SIZES ?
+				  rows->row[i].size :
+				  strtoull(rows->row[i].key[THREADS], NULL, 10);
 	qsort(size, rows->n, sizeof(*size), compare_u64);
 	for (i = 0; i < rows->n; i++)
 		if (!i || size[i] != size[i - 1])
@@ -197,7 +201,7 @@ static const struct argp_option options[] = {
 	{ "x", OPT_X, "KEY", 0, "size_bytes (default), threads or percentile",
 	  2 },
 	{ "print", OPT_PRINT, "WHAT", 0,
-	  "data (default), or of the same cells the titles, the sizes, "
+	  "data (default), or of the same cells the titles, the sizes, the numbers of threads, "
 	  "the least and most boots, blocks or samples, or the largest finite value",
 	  2 },
 	{ "short", OPT_SHORT, NULL, 0, "Titles without the provider", 2 },
@@ -238,7 +242,8 @@ int cmd_series(int argc, char **argv)
 		print_titles(&rows, &args);
 		break;
 	case SIZES:
-		print_sizes(&rows);
+	case NUMBERS:
+		print_places(&rows, args.print);
 		break;
 	case BOOTS:
 	case BLOCKS:

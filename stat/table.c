@@ -9,11 +9,11 @@
 #include "k2u-stat.h"
 
 enum format { MARKDOWN, TEXT, DAT };
-enum across { BY_SIZE, BY_METRIC, BY_PERCENTILE };
+enum across { BY_SIZE, BY_THREADS, BY_METRIC, BY_PERCENTILE };
 
 static const char *const formats[] = { "md", "text", "dat", NULL };
-static const char *const acrosses[] = { "size_bytes", "metric", "percentile",
-					NULL };
+static const char *const acrosses[] = { "size_bytes", "threads", "metric",
+					"percentile", NULL };
 
 struct args {
 	const char *dir;
@@ -37,6 +37,8 @@ static bool is_across(const struct args *args, int key)
 {
 	if (args->across == BY_SIZE)
 		return key == SIZE;
+	if (args->across == BY_THREADS)
+		return key == THREADS;
 	if (args->across == BY_METRIC)
 		return key == METRIC || key == PHASE || key == UNIT;
 	return false;
@@ -76,6 +78,8 @@ static int compare_heads(const void *a, const void *b, void *arg)
 
 	if (!d && args->across == BY_SIZE)
 		return (x->size > y->size) - (x->size < y->size);
+	if (!d && args->across == BY_THREADS)
+		d = atoi(x->key[THREADS]) - atoi(y->key[THREADS]);
 	return d ?: (x > y) - (x < y);
 }
 
@@ -134,6 +138,10 @@ static const char *head_name(const struct table *table, size_t head, char *buf,
 
 	if (table->args->across == BY_SIZE)
 		return format_size(row->size, buf, size);
+	if (table->args->across == BY_THREADS) {
+		snprintf(buf, size, "%s", row->key[THREADS]);
+		return buf;
+	}
 	/* Of reused and fresh destinations alike: the table's title says which */
 	if (!strncmp(metric, "uses_", 5) || !strncmp(metric, "fresh_", 6)) {
 		metric = strchr(metric, '_') + 1;
@@ -304,7 +312,7 @@ static error_t parse(int opt, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
 	{ "cols", OPT_COLS, "KEY", 0,
-	  "size_bytes (default), metric (or phase) or percentile", 2 },
+	  "size_bytes (default), threads, metric (or phase) or percentile", 2 },
 	{ "format", OPT_FORMAT, "NAME", 0,
 	  "text (default), md, or dat (for gnuplot)", 2 },
 	{ "short", OPT_SHORT, NULL, 0, "Titles without the provider", 2 },

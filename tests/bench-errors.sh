@@ -56,6 +56,7 @@ as_nobody() {
 
 fails 'an unknown method' "METHODS: no 'nosuch'; there are: .*read" METHODS=read,nosuch "OUT=$tmp/out/run"
 fails 'an unknown measure' "MEASURES: no 'nosuch'; there are: .*latency" MEASURES=nosuch "OUT=$tmp/out/run"
+fails 'a bad number of threads' "THREADS: '0' is no number" THREADS=1,0 "OUT=$tmp/out/run"
 fails 'a bad size' "SIZES: '4Q' is no size" SIZES=4K,4Q "OUT=$tmp/out/run"
 fails 'an unknown venue' 'VENUE=moon: use auto, native or vm' VENUE=moon "OUT=$tmp/out/run"
 fails 'an unknown kernel' "KERNEL: no '9.9'; there are: .*6.12" KERNEL=9.9 "OUT=$tmp/out/run"

@@ -152,7 +152,7 @@ rm -f -- "$out"/*.tmp
 for text in '04K,1M' '05pfn' '164,4096' '3tree,k2u' '91.5e3' '0json'; do
 	printf '%s' "$text" | put select "$text"
 done
-for text in 4096 4K,1M pfn:1000 read,fault 17179869183G; do
+for text in 4096 4K,1M 1,2,16 pfn:1000 read,fault 17179869183G; do
 	printf '%s' "$text" | put options "$text"
 done
 printf 'CONFIG_CC_VERSION_TEXT="gcc 12"\n# CONFIG_KASAN is not set\nCONFIG_HZ=250\nCONFIG_SMP=y\n\n# end\n' |

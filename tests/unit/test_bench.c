@@ -336,6 +336,34 @@ static void test_parse_number(void **state)
 	assert_int_equal(parse_number("", 20, &n), -EINVAL);
 }
 
+static void test_parse_threads(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"0",
+		"1,0",
+		"2,1",
+		"1,1",
+		"1,",
+		",1",
+		"65",
+		"-1",
+		"1;2",
+		"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+		"00000000001",
+	};
+	unsigned int v[MAX_STEPS], nr, i;
+
+	assert_int_equal(parse_threads("1,2,16,64", v, &nr), 0);
+	assert_int_equal(nr, 4);
+	assert_int_equal(v[0], 1);
+	assert_int_equal(v[3], 64);
+	assert_int_equal(parse_threads("3", v, &nr), 0);
+	assert_int_equal(nr, 1);
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_threads(bad[i], v, &nr), -EINVAL);
+}
+
 static void test_parse_spin(void **state)
 {
 	static const char *const bad[] = {
@@ -940,6 +968,7 @@ int main(void)
 		cmocka_unit_test(test_parse_size),
 		cmocka_unit_test(test_parse_sizes),
 		cmocka_unit_test(test_parse_number),
+		cmocka_unit_test(test_parse_threads),
 		cmocka_unit_test(test_parse_spin),
 		cmocka_unit_test(test_in_list),
 		cmocka_unit_test(test_env_fact),
