@@ -23,7 +23,16 @@
 /* Threads of the default list, at most */
 #define MOST_THREADS 16
 
-enum { TIME, CPU, VOLUNTARY, INVOLUNTARY, SHOOTDOWNS, FAULTS, NR_PARTS };
+enum {
+	TIME,
+	CPU,
+	VOLUNTARY,
+	INVOLUNTARY,
+	SHOOTDOWNS,
+	FAULTS,
+	NR_PARTS,
+	MAPS = NR_PARTS /* of fault_beside alone: what the one in the way does */
+};
 
 /* ---- TLB shootdowns, of the whole system ---- */
 
@@ -134,6 +143,10 @@ static int time_job(struct pool *p, job_fn fn, struct cell *c, uint64_t n,
 	out[TIME].elapsed += (end - start) * share;
 	out[TIME].clocks += share;
 	out[TIME].iters += ops;
+	if (past) {
+		out[MAPS].elapsed += end - start;
+		out[MAPS].iters += pool_worker(p, 0)->sum;
+	}
 	/* A clock of instructions does not say which CPU's they were */
 	if (!c->run->opt.icount) {
 		out[CPU].elapsed += cpu;
@@ -231,7 +244,7 @@ static int job_beside(struct worker *w, const struct cell *c, uint64_t n)
 		atomic_fetch_sub(&faulting, 1);
 		return err;
 	}
-	while (atomic_load(&faulting) && !err)
+	for (w->sum = 0; atomic_load(&faulting) && !err; w->sum++)
 		if (mmap(at, page, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 			 0) == MAP_FAILED ||
@@ -441,7 +454,7 @@ static void end_read(struct cell *c)
 static int sample_read(struct cell *c, uint64_t n, struct reading *out)
 {
 	struct pool *p = now_running.threads;
-	struct reading part[NR_PARTS] = {};
+	struct reading part[MAX_METRICS] = {};
 	int err;
 
 	/* Once to warm each CPU's caches */
@@ -462,14 +475,14 @@ static uint64_t fixed_once(const struct run *r, uint64_t size)
 	return 1;
 }
 
-#define PARTS(phase, name)                                                  \
-	{                                                                   \
-		[TIME] = { phase, name, UNIT_TIME },                        \
-		[CPU] = { phase, name "_cpu", UNIT_TIME },                  \
-		[VOLUNTARY] = { phase, name "_voluntary", UNIT_COUNT },     \
-		[INVOLUNTARY] = { phase, name "_involuntary", UNIT_COUNT }, \
-		[SHOOTDOWNS] = { phase, name "_tlb", UNIT_COUNT },          \
-		[FAULTS] = { phase, name "_faults", UNIT_COUNT },           \
+#define PARTS(phase, name, ...)                                               \
+	{                                                                     \
+		[TIME] = { phase, name, UNIT_TIME },                          \
+		[CPU] = { phase, name "_cpu", UNIT_TIME },                    \
+		[VOLUNTARY] = { phase, name "_voluntary", UNIT_COUNT },       \
+		[INVOLUNTARY] = { phase, name "_involuntary", UNIT_COUNT },   \
+		[SHOOTDOWNS] = { phase, name "_tlb", UNIT_COUNT },            \
+		[FAULTS] = { phase, name "_faults", UNIT_COUNT }, __VA_ARGS__ \
 	}
 
 #define PROBE_FAULT(what)                              \
@@ -498,7 +511,19 @@ static uint64_t fixed_once(const struct run *r, uint64_t size)
 PROBE_FAULT(fault_shared);
 PROBE_FAULT(fault_own);
 PROBE_FAULT(fault_own_proc);
-PROBE_FAULT(fault_beside);
+
+static const struct probe probe_fault_beside = {
+	.access = K2U_ACCESS_MAP,
+	.flags = PROBE_BYTES | PROBE_FRESH,
+	.metric = PARTS("first-touch", "fault_beside",
+			[MAPS] = { "all", "fault_beside_map", UNIT_TIME }),
+	.begin = begin_fault,
+	.sample = sample_fault_beside,
+	.end = put_pools,
+	.finish = finish_fault,
+	.fixed = fixed_once,
+};
+
 PROBE_STORM(storm);
 PROBE_STORM(storm_proc);
 

@@ -1,107 +1,137 @@
 # SPDX-License-Identifier: GPL-2.0
 # Cost of an operation against the number of threads, or processes, that do it at once.
+width = 1280
+height = 920
 load 'plots/style.gp'
 
-cells(metric) = '--measure=scale --metric='.metric.' --x=threads '
+upper_row = 'fault_shared fault_own fault_own_proc fault_beside'
+lower_row = 'storm storm_proc read_shared fault_beside_voluntary'
+what(m) = m eq 'fault_shared' ? 'fault: one mapping, threads' : \
+	m eq 'fault_own' ? 'fault: own mappings, threads' : \
+	m eq 'fault_own_proc' ? 'fault: processes' : \
+	m eq 'fault_beside' ? 'fault beside one that maps' : \
+	m eq 'storm' ? 'mmap, touch, munmap: threads' : \
+	m eq 'storm_proc' ? 'the same: processes' : \
+	m eq 'read_shared' ? 'read one mapping, each' : 'sleeps beside one that maps'
+
+cells(metric) = '--measure=scale --metric='.metric.' '
 mine(metric) = own.cells(metric)
-base(metric) = '--provider='.provider.',tree --method=null,anon '.cells(metric)
-costs = 'fault_shared,fault_own,fault_own_proc,storm,storm_proc'
-facts(what, metric) = about(what, own.'--measure=scale --metric='.metric.' ')
-anon_facts(what, metric) = about(what, \
-	'--provider='.provider.',tree --method=null,anon --measure=scale --metric='.metric.' ')
+# A fault of a huge page is another unit
+base(metric) = '--provider='.provider.',tree --method=null,anon --backing=none,4k '.cells(metric)
+comma(list) = (joined = word(list, 1), words(list) > 1 ? sum [i = 2:words(list)] (joined = joined.','.word(list, i), 0) : 0, joined)
+every = comma(upper_row.' '.lower_row)
 
-legend = facts('titles', costs.',read_shared').anon_facts('titles', costs.',read_shared')
-if (facts('blocks', costs.',read_shared') eq '0') { exit message 'scale: not in this run' }
+if (about('blocks', mine(every)) eq '0') { exit message 'scale: not in this run' }
+legend = about('titles', mine(every)).about('titles', base(every))
 
+threads = about('threads', mine(every))
+most = word(threads, words(threads)) + 0
+# 0: not recorded
+cpus = ('0'.run('--get=cpu.allowed')) + 0
 set label 1 'Many at once: '.provider_name
-set label 3 interval(facts('blocks', costs.',read_shared'))
-cpus = run('--get=cpu.allowed') + 0
-set label 4 (counted ? 'Instructions of all CPUs, per operation: what is more than by one is waiting. ' : 'Flat is perfect, to so many as there are CPUs').(counted ? '' : cpus > 0 ? sprintf(' (grey line: %d). Beyond, the best is in proportion.', cpus) : '.') tc rgb '#333333'
+set label 3 interval(about('blocks', mine(every)))
+set label 4 (counted ? 'Instructions of all CPUs, per operation: what is more than by one alone is spent on waiting.' : \
+	'Time per operation of one thread: flat is perfect up to the number of CPUs'. \
+	(cpus > 0 ? sprintf(', %d here', cpus) : '').(cpus > 0 && cpus < most ? ' (grey line); more share them.' : '.')) \
+	tc rgb '#333333'
 
-threads = facts('threads', costs.',read_shared')
-most = word(threads, words(threads))
 set logscale x 2
 set xrange [0.8:most * 1.25]
 set xtics ('' 1)
 do for [i = 1:words(threads)] { set xtics add (word(threads, i) word(threads, i) + 0) }
 
-what(m) = m eq 'read_shared' ? 'read one mapping, per thread' : \
-	m eq 'fault_shared' ? 'fault in one mapping, by threads' : \
-	m eq 'fault_own' ? 'fault in own mappings, threads' : \
-	m eq 'fault_own_proc' ? 'the same, processes' : \
-	m eq 'storm' ? 'map, touch, unmap, threads' : 'the same, processes'
+# The costs of a row are on one scale
+low = 1e30
+high = 0
+widen = "if (about('blocks', from) ne '0') { set yrange [*:*]; \
+	stats series(from) using 3 nooutput; low = STATS_min < low ? STATS_min : low; \
+	stats series(from) using 4 nooutput; high = STATS_max > high ? STATS_max : high }"
 
 set multiplot
 set title offset 0, -0.6
 n = 0
-do for [metric in 'fault_shared fault_own fault_own_proc read_shared storm storm_proc'] {
-	column = n % 3
-	upper = n < 3
-	set lmargin at screen 0.075 + 0.245 * column
-	set rmargin at screen 0.265 + 0.245 * column
+do for [metric in upper_row.' '.lower_row] {
+	column = n % 4
+	upper = n < 4
+	left = 0.06 + 0.195 * column
+	set lmargin at screen left
+	set rmargin at screen left + 0.145
 	set tmargin at screen upper ? 0.86 : 0.5
 	set bmargin at screen upper ? 0.6 : 0.24
 	rate = metric eq 'read_shared'
+	sleeps = metric eq 'fault_beside_voluntary'
+	times = sleeps ? 1000 : 1
 	set title what(metric)
-	set xlabel (upper ? '' : column == 2 || metric eq 'storm_proc' ? 'processes' : 'threads')
-	set ylabel (column ? '' : rate ? (counted ? 'bytes per instruction' : 'GB/s') : counted ? 'instructions' : '') offset 0.5
+	set xlabel (upper ? '' : metric eq 'storm_proc' ? 'processes' : 'threads')
+	set ylabel (rate ? (counted ? 'bytes per instruction' : 'GB/s') : sleeps ? 'of 1000 faults' : \
+		counted && !column ? 'instructions' : '') offset 1
 	unset ytics
 	set ytics nomirror textcolor rgb '#222222'
-	# Costs in a row are on one scale
 	unset logscale y
-	set format y '%g'
-	set yrange [0:*]
-	if (!rate) {
+	if (rate || sleeps) {
+		set format y '%g'
+		set yrange [0:*]
+		if (about('max', mine(metric)) + about('max', base(metric)) == 0) { set yrange [0:1] }
+	} else {
 		set logscale y
-		set yrange [*:*]
+		if (column == 0) {
+			low = 1e30
+			high = 0
+			do for [other in upper ? upper_row : 'storm storm_proc'] {
+				from = '--x=threads '.mine(other)
+				eval widen
+				from = '--x=threads '.base(other)
+				eval widen
+			}
+		}
 		set format y '%.0s%c'
 		if (!counted) {
+			# A short axis has labels at 2 and 5, too
 			set format y '%g'
 			set ytics ('' 1)
 			do for [i = 0:9] {
-				set ytics add (time_text(10**i) 10**i * (1 + 1e-9))
-				do for [j = 2:9] { set ytics add ('' j * 10**i 1) }
-			}
-		}
-		low = 1e30
-		high = 0
-		do for [k in (upper ? 'fault_shared fault_own fault_own_proc' : 'storm storm_proc')] {
-			do for [who in 'own base'] {
-				if ((who eq 'own' ? facts('blocks', k) : anon_facts('blocks', k)) ne '0') {
-					stats series(who eq 'own' ? mine(k) : base(k)) using 3:4 nooutput
-					low = STATS_min_x < low ? STATS_min_x : low
-					high = STATS_max_y > high ? STATS_max_y : high
+				do for [j = 1:9] {
+					v = j * 10.0**i * (1 + 1e-9)
+					if (j == 1 || (high < 40 * low && (j == 2 || j == 5))) {
+						set ytics add (time_text(j * 10.0**i) v)
+					} else {
+						set ytics add ('' v 1)
+					}
 				}
 			}
 		}
 		if (high > 0) { set yrange [low / 1.3:high * 1.3] }
 	}
-	mine_titles = facts('titles', metric)
-	base_titles = anon_facts('titles', metric)
-	if (cpus > 0 && cpus < most + 0) { set arrow 1 from cpus, graph 0 to cpus, graph 1 nohead lw 3 lc rgb '#CCCCCC' back }
-	if (words(mine_titles) == 0) {
+	own_titles = about('titles', mine(metric))
+	base_titles = about('titles', base(metric))
+	if (cpus > 0 && cpus < most) {
+		set arrow 1 from cpus, graph 0 to cpus, graph 1 nohead lw 3 lc rgb '#CCCCCC' back
+	}
+	if (words(own_titles) == 0) {
 		set label 9 'not measured' at graph 0.5, 0.5 center
 		set yrange [1:10]
 		plot NaN notitle
 		unset label 9
 	} else {
-		plot for [i = 1:words(base_titles)] series(base(metric)) index i - 1 using 1:2:3:4 \
-				with yerrorlines ls look(word(base_titles, i)) notitle, \
-			for [i = 1:words(mine_titles)] series(mine(metric)) index i - 1 using 1:2:3:4 \
-				with yerrorlines ls look(word(mine_titles, i)) notitle
+		plot for [i = 1:words(base_titles)] series('--x=threads '.base(metric)) index i - 1 \
+				using 1:(times * $2):(times * $3):(times * $4) with yerrorlines ls look(word(base_titles, i)) notitle, \
+			for [i = 1:words(own_titles)] series('--x=threads '.mine(metric)) index i - 1 \
+				using 1:(times * $2):(times * $3):(times * $4) with yerrorlines ls look(word(own_titles, i)) notitle
 	}
 	unset arrow
 	unset label
 	n = n + 1
 }
 
+# The legend has a place of its own: gnuplot fits one into its panel's height
 unset border
 unset tics
 unset title
 unset xlabel
 unset ylabel
 unset logscale
-set lmargin at screen 0.79
+legend_x = 0.835
+set lmargin at screen legend_x
 set rmargin at screen 0.99
 set tmargin at screen 0.86
 set bmargin at screen 0.24

@@ -363,6 +363,9 @@ section_scale() {
 	set -- "$1" --measure=scale --cols=threads
 	table "$1" 'A fault in a mapping of its own, by threads (`fault_own`).' "$2" "$3" --metric=fault_own
 	table "$1" 'The same by processes: no `mmap_lock` is shared.' "$2" "$3" --metric=fault_own_proc
+	table "$1" 'The same by threads beside one more that maps and unmaps a page all the while (`fault_beside`; *2* is one of each).' \
+		"$2" "$3" --metric=fault_beside
+	table "$1" 'Voluntary context switches in such a fault: sleeping for `mmap_lock`.' "$2" "$3" --metric=fault_beside_voluntary
 	table "$1" 'Map, touch a page, unmap, by threads (`storm`).' "$2" "$3" --metric=storm
 	table "$1" 'The same by processes.' "$2" "$3" --metric=storm_proc
 	folded "$1" 'A fault in one mapping that all share (`fault_shared`).' "$2" "$3" --metric=fault_shared
