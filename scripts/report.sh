@@ -89,19 +89,34 @@ has_figure() {
 	esac
 }
 
+# draw RUN, draw_campaign CAMPAIGN: note the charts that there are to draw
 draw() {
 	mkdir -p -- "$1/plots"
 	for provider in k2u tree; do
 		for figure in $FIGURES; do
-			has_figure "$1" "$provider" "$figure" || continue
-			for term in svg png; do
-				K2U_RUN=$1 K2U_PROVIDER=$provider K2U_TERM=$term K2U_OUT=$tmp/chart \
-					gnuplot "$top/plots/fig_$figure.gp" 2>"$tmp/gnuplot" ||
-					die "$1: chart $figure: $(cat "$tmp/gnuplot")"
-				mv -- "$tmp/chart" "$1/plots/$figure-$provider.$term"
-			done
+			! has_figure "$1" "$provider" "$figure" || chart_of "$1" "$1" "$provider" "$figure"
 		done
 	done
+}
+
+# chart_of DIR RUN PROVIDER FIGURE: for draw_charts
+chart_of() {
+	for term in svg png; do
+		printf '%s\0' "$@" "$term" >>"$tmp/charts"
+	done
+}
+
+# draw_charts: those noted, as many at a time as there are processors
+draw_charts() {
+	[ ! -s "$tmp/charts" ] || xargs -0 -n 5 -P "$(nproc)" "$top/scripts/report.sh" --chart <"$tmp/charts" || exit 1
+}
+
+# draw_chart DIR RUN PROVIDER FIGURE TERM: DIR is the run or its campaign, which may
+# have nothing of it
+draw_chart() {
+	K2U_MATRIX=$1 K2U_RUN=$2 K2U_PROVIDER=$3 K2U_TERM=$5 K2U_OUT=$tmp/chart \
+		gnuplot "$top/plots/fig_$4.gp" 2>"$tmp/gnuplot" || die "$1: chart $4: $(cat "$tmp/gnuplot")"
+	[ ! -s "$tmp/chart" ] || mv -- "$tmp/chart" "$1/plots/$4-$3.$5"
 }
 
 is_campaign() {
@@ -139,14 +154,7 @@ draw_campaign() {
 	any=$(runs_of "$1" | sed -n 1p)
 	for provider in k2u tree; do
 		for figure in $CAMPAIGN_FIGURES; do
-			for term in svg png; do
-				K2U_MATRIX=$1 K2U_RUN=$any K2U_PROVIDER=$provider K2U_TERM=$term \
-					K2U_OUT=$tmp/chart gnuplot "$top/plots/fig_$figure.gp" 2>"$tmp/gnuplot" ||
-					die "$1: chart $figure: $(cat "$tmp/gnuplot")"
-				# A campaign may have nothing of it
-				[ ! -s "$tmp/chart" ] || mv -- "$tmp/chart" "$1/plots/$figure-$provider.$term"
-				rm -f -- "$tmp/chart"
-			done
+			chart_of "$1" "$any" "$provider" "$figure"
 		done
 	done
 }
@@ -761,6 +769,11 @@ caveats_of_runs() {
 # ---- main ----
 
 cd -- "$top"
+if [ "$1" = --chart ]; then
+	shift
+	draw_chart "$@"
+	exit
+fi
 : >"$tmp/campaigns"
 : >"$tmp/dirs"
 for dir; do
@@ -806,6 +819,7 @@ while IFS= read -r run; do
 	*) echo virtual ;;
 	esac >>"$tmp/venues"
 done <"$tmp/dirs"
+draw_charts
 sort -s -n -k 1,1 "$tmp/order" | cut -d ' ' -f 2- >"$tmp/runs"
 
 new=$(mktemp "$top/.REPORT.md.XXXXXX")
