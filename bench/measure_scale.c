@@ -236,7 +236,8 @@ static atomic_uint faulting;
 static int job_beside(struct worker *w, const struct cell *c, uint64_t n)
 {
 	const size_t page = page_bytes();
-	char *at = arena_slot(w->of);
+	/* Where nothing else is: between an anchor and the head of what follows */
+	char *at = arena_slot(w->id) - pmd_bytes() / 2;
 	int err = 0;
 
 	if (w->id || w->of == 1) {

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../../bench/bench.h"
+#include "../../bench/pool.h"
 
 /* ---- timing ---- */
 
@@ -390,6 +391,61 @@ static void test_parse_spin(void **state)
 		assert_int_equal(parse_spin(bad[i], method, sizeof(method),
 					    &turns),
 				 -EINVAL);
+}
+
+/* ---- the pool of measure scale ---- */
+
+static int job_count(struct worker *w, const struct cell *c, uint64_t n)
+{
+	w->sum += n;
+	return 0;
+}
+
+static int job_third_fails(struct worker *w, const struct cell *c, uint64_t n)
+{
+	return w->id == 2 ? -EIO : 0;
+}
+
+static int job_last_dies(struct worker *w, const struct cell *c, uint64_t n)
+{
+	if (w->id == w->of - 1)
+		_exit(0);
+	return 0;
+}
+
+static void check_pool(bool processes)
+{
+	const struct source s = {};
+	const struct cell c = { .src = &s };
+	const struct options o = {};
+	struct pool *p;
+	unsigned int i;
+
+	assert_int_equal(pool_begin(&p, &o, 4, processes), 0);
+	assert_int_equal(pool_size(p), 4);
+	assert_int_equal(pool_run(p, job_count, &c, 3), 0);
+	assert_int_equal(pool_time(p, job_count, &c, 4), 0);
+	for (i = 0; i < 4; i++) {
+		const struct worker *w = pool_worker(p, i);
+
+		assert_int_equal(w->id, i);
+		assert_int_equal(w->sum, 7);
+		assert_true(w->start && w->end >= w->start);
+		assert_true(w->on_cpu >= 0);
+	}
+	assert_int_equal(pool_run(p, job_third_fails, &c, 0), -EIO);
+	assert_int_equal(pool_run(p, job_count, &c, 1), 0);
+	if (processes) {
+		assert_int_equal(pool_run(p, job_last_dies, &c, 0), -ECHILD);
+		assert_int_equal(pool_run(p, job_count, &c, 1), -ECHILD);
+	}
+	pool_end(p);
+}
+
+static void test_pool(void **state)
+{
+	check_pool(false);
+	check_pool(true);
 }
 
 static void test_in_list(void **state)
@@ -970,6 +1026,7 @@ int main(void)
 		cmocka_unit_test(test_parse_number),
 		cmocka_unit_test(test_parse_threads),
 		cmocka_unit_test(test_parse_spin),
+		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_in_list),
 		cmocka_unit_test(test_env_fact),
 		cmocka_unit_test(test_hypervisor_names),
