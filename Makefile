@@ -33,7 +33,8 @@ GIT	:= $(or $(shell git describe --always 2>/dev/null),unknown)$(shell \
 ALL_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	     -Wmissing-prototypes -Werror=implicit -D_GNU_SOURCE -Iinclude \
 	     -I$(BUILD) -MMD -MP $(CFLAGS)
-bench_LIBS = -lnuma -ljansson -lm -lpthread
+bench_LIBS = -lnuma -lpfm -ljansson -lm -lpthread
+get_LIBS   = -lnuma -ljansson -lm
 stat_LIBS  = -ljansson -lgsl -lgslcblas -lm
 compare_LIBS = $(stat_LIBS)
 capability_LIBS = $(stat_LIBS)
@@ -63,7 +64,7 @@ $(BUILD)/k2u-bench: $(bench_OBJS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(bench_LIBS)
 
 $(BUILD)/k2u-get: $(get_OBJS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(bench_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(get_LIBS)
 
 $(BUILD)/k2u-stat: $(stat_OBJS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(stat_LIBS)

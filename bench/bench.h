@@ -366,6 +366,7 @@ struct options {
 	const char *config; /* file of the kernel's configuration, or NULL */
 	const char *measures, *methods, *providers; /* comma lists; NULL: all */
 	const char *backings; /* NULL: all but those of SOURCE_ASKED */
+	const char *counters; /* events; NULL: the usual ones */
 	uint64_t sizes[MAX_SIZES];
 	unsigned int nr_sizes;
 	unsigned int threads[MAX_STEPS]; /* measure scale */
@@ -509,6 +510,7 @@ struct run {
 	struct emit *emit;
 	struct env env;
 	json_t *config; /* of --config, or NULL */
+	struct counters *counters; /* counter.h */
 	struct rng rng;
 	struct group *groups;
 	unsigned int nr_groups;

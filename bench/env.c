@@ -14,7 +14,7 @@
 #include <cpuid.h>
 #endif
 
-#include "bench.h"
+#include "counter.h"
 #include "git.h"
 #include "version.h"
 
@@ -549,6 +549,7 @@ int env_begin(struct run *r)
 	put(root, "seed", json_integer(o->seed));
 	put(root, "quick", json_boolean(o->quick));
 	put(root, "calibration", calibration(&r->timing));
+	put(root, "counters", counters_json(r->counters));
 	put(root, "methods", sources_json(&r->src));
 	put(root, "warnings", json_array());
 	for (i = 0; i < o->nr_facts; i++)

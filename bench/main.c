@@ -11,7 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "counter.h"
 #include "git.h"
 #include "version.h"
 
@@ -33,6 +33,7 @@ enum {
 	OPT_METHODS,
 	OPT_PROVIDERS,
 	OPT_BACKINGS,
+	OPT_COUNTERS,
 	OPT_SIZES,
 	OPT_THREADS,
 	OPT_SEED,
@@ -69,13 +70,15 @@ static const struct argp_option options[] = {
 	       "write all three as tagged lines to FILE (a serial port)"),
 	OPTION("quick", OPT_QUICK, NULL, "fewer sizes and blocks"),
 	OPTION("measures", OPT_MEASURES, "LIST",
-	       "of: capability, faults, latency, numa, scale, throughput (default: all)"),
+	       "of: capability, counters, faults, latency, numa, scale, throughput (default: all)"),
 	OPTION("methods", OPT_METHODS, "LIST",
 	       "methods of \"k2u-bench list\" (default: all)"),
 	OPTION("providers", OPT_PROVIDERS, "LIST",
 	       "of: k2u, tree (default: all)"),
 	OPTION("backings", OPT_BACKINGS, "LIST",
 	       "backings of \"k2u-bench list\" (default: its column DEFAULT)"),
+	OPTION("counters", OPT_COUNTERS, "LIST",
+	       "measure counters: events by libpfm4's names, as perf::CYCLES,perf::PAGE-FAULTS (default: cycles, instructions, misses, page walks)"),
 	OPTION("sizes", OPT_SIZES, "LIST",
 	       "of throughput, faults, scale, mmap and munmap, as 4K,1M"),
 	OPTION("threads", OPT_THREADS, "LIST",
@@ -149,6 +152,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_BACKINGS:
 		o->backings = arg;
+		break;
+	case OPT_COUNTERS:
+		o->counters = arg;
 		break;
 	case OPT_DEVICE:
 		o->device = arg;
@@ -444,6 +450,10 @@ static int prepare(struct run *r)
 			return STATUS_USAGE;
 		}
 	}
+	if (counters_find(r->counters, r->opt.counters, why, sizeof(why))) {
+		fprintf(stderr, "k2u-bench: --counters: %s\n", why);
+		return STATUS_USAGE;
+	}
 	mallopt(M_MMAP_MAX,
 		0); /* no mappings that come and go beside those under test */
 	thp_allow(false);
@@ -550,7 +560,8 @@ static void fix_layout(char **argv)
 int main(int argc, char **argv)
 {
 	struct command c = { .opt = { .cpu = -1, .node = -1 } };
-	struct run r = {};
+	struct counters counters = { .nr = 0 };
+	struct run r = { .counters = &counters };
 	int status;
 
 	argp_err_exit_status = STATUS_USAGE;

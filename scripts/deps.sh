@@ -22,6 +22,7 @@ packages() {
 	make			command:make			build
 	libc6-dev		header:stdio.h			build
 	libnuma-dev		header:numa.h			build
+	libpfm4-dev		header:perfmon/pfmlib_perf_event.h	build
 	libjansson-dev		header:jansson.h		build
 	libgsl-dev		header:gsl/gsl_cdf.h		build
 	gnuplot-nox		command:gnuplot			bench

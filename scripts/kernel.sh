@@ -582,7 +582,7 @@ trap 'exit 130' INT TERM
 packages=make,gcc,libc6-dev,perl
 if [ -n "$triplet" ]; then
 	packages=make,perl,tar,gcc-$(printf '%s' "$triplet" | tr _ -)
-	for package in libc6-dev libnuma-dev libjansson-dev libcmocka-dev; do
+	for package in libc6-dev libnuma-dev libpfm4-dev libjansson-dev libcmocka-dev; do
 		packages=$packages,$package:$arch
 	done
 fi

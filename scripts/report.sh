@@ -385,6 +385,15 @@ section_scale() {
 		"$2" "$3" --metric=fault_own_faults
 }
 
+section_counters() {
+	has "$1" --measure=counters || return 0
+	printf '### Events of the hardware\n\n'
+	printf 'Of one use, by phase: set up, get and consume the first time and the next time, tear down. In user mode (`_user`) and in the kernel (`_kernel`), counted and never scaled; what an empty window counts is subtracted.\n\n'
+	for phase in setup first-touch warm teardown; do
+		folded "$1" "Phase \`$phase\`." --measure=counters --cols=metric "--phase=$phase"
+	done
+}
+
 section_hyperfine() {
 	[ -e "$1/hyperfine.json" ] || return 0
 	printf '### Whole command\n\n'
@@ -684,6 +693,7 @@ run_section() {
 	section_faults "$1"
 	section_numa "$1"
 	section_scale "$1"
+	section_counters "$1"
 	section_capability "$1"
 	section_hyperfine "$1"
 	section_checks "$1"

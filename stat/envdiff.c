@@ -57,6 +57,7 @@ static const struct env_key {
 	{ "guest.qemu", "QEMU", ENV_IDENTITY },
 	{ "guest.module_compiler", "compiler of the module", ENV_IDENTITY },
 	{ "guest.*", "guest", ENV_IDENTITY },
+	{ "counters.*", "event", ENV_INFORM },
 	{ "methods.*", "method", ENV_INFORM },
 	/* What a run is, how it went, and what the boots of one differ in */
 	{ "run_id", "", ENV_VOLATILE },

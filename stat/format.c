@@ -104,7 +104,8 @@ const char *format_estimate(const struct estimate *est, const char *unit,
 		return buf;
 	}
 	factor = scale_unit(est->median, &unit);
-	whole = !strcmp(unit, "faults") || !strcmp(unit, "uses");
+	whole = !strcmp(unit, "faults") || !strcmp(unit, "count") ||
+		!strcmp(unit, "uses");
 	if (!strcmp(unit, "uses") || !strcmp(unit, "ratio") ||
 	    !strcmp(unit, "count"))
 		unit = "";

@@ -80,6 +80,7 @@ else
 		case $program in *.d | *.o | *'*') ;; *) echo "$program" ;; esac
 	done
 	echo tests/compare.sh
+	echo tests/counters.sh
 	echo tests/fuzz-user.sh
 	echo tests/hostile-files.sh
 	echo tests/join.sh

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../../bench/bench.h"
+#include "../../bench/counter.h"
 #include "../../bench/pool.h"
 
 /* ---- timing ---- */
@@ -1007,6 +1008,83 @@ static void test_emit_full(void **state)
 	emit_free(e);
 }
 
+/* ---- counters ---- */
+
+static void test_counter_names(void **state)
+{
+	static const char *const names[][2] = {
+		{ "perf::PAGE-FAULTS", "page-faults" },
+		{ "DTLB_LOAD_MISSES:WALK_COMPLETED",
+		  "dtlb_load_misses.walk_completed" },
+		{ "skl::INST_RETIRED:ANY_P:u=1", "inst_retired.any_p.u.1" },
+	};
+	char name[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		counter_name(names[i][0], name, sizeof(name));
+		assert_string_equal(name, names[i][1]);
+	}
+	counter_name("perf::PAGE-FAULTS", name, 5);
+	assert_string_equal(name, "page");
+}
+
+static int touch_pages(void *arg)
+{
+	const size_t page = page_bytes();
+	int i;
+
+	for (i = 0; i < 7; i++)
+		((volatile char *)arg)[i * page] = 1;
+	return 42;
+}
+
+/* Seven faults are seven; the window hands on what its function returns */
+static void test_counter_counts(void **state)
+{
+	const size_t len = 7 * page_bytes();
+	struct counters all;
+	int64_t count[2];
+	char why[256];
+	int counted;
+	char *p;
+
+	assert_int_equal(
+		counters_find(&all, "perf::PAGE-FAULTS", why, sizeof(why)), 0);
+	assert_int_equal(all.nr, 1);
+	if (all.v[0].reason[0]) {
+		print_message("# unavailable: %s\n", all.v[0].reason);
+		skip();
+	}
+	thp_allow(false);
+	assert_int_equal(counter_open(&all.v[0]), 0);
+	p = map_private(NULL, len);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_int_equal(
+		counter_window(&all.v[0], touch_pages, p, count, &counted), 42);
+	assert_int_equal(counted, 0);
+	assert_int_equal(count[0], 7);
+	assert_int_equal(count[1], 0);
+	/* They are there now, and a second window begins at 0 */
+	counter_window(&all.v[0], touch_pages, p, count, &counted);
+	assert_int_equal(counted, 0);
+	assert_int_equal(count[0], 0);
+	counter_close(&all.v[0]);
+	munmap(p, len);
+}
+
+static void test_counter_unknown(void **state)
+{
+	struct counters all;
+	char why[256] = "";
+
+	assert_int_equal(counters_find(&all, "perf::PAGE-FAULTS,bogus", why,
+				       sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, "\"bogus\""));
+	assert_int_equal(counters_find(&all, "", why, sizeof(why)), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1040,6 +1118,9 @@ int main(void)
 		cmocka_unit_test(test_emit_stream),
 		cmocka_unit_test(test_emit_capability),
 		cmocka_unit_test(test_emit_full),
+		cmocka_unit_test(test_counter_names),
+		cmocka_unit_test(test_counter_counts),
+		cmocka_unit_test(test_counter_unknown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
