@@ -148,12 +148,62 @@ static void print_brief(const struct outcomes *outcomes)
 	printf("; %llu could not be made.\n", (unsigned long long)unavailable);
 }
 
+/* From so many sources on that say the same, one line is for all of them */
+#define MANY 6
+
+/* The sources of which the same could not be made for the same reason; and how often */
+static size_t alike(const struct outcomes *outcomes, const struct outcome *o,
+		    const struct outcome **first, uint64_t *times)
+{
+	static const int same[] = { C_CHECK, C_VERDICT, C_NOTE };
+	const struct outcome *x;
+	size_t i, n = 0;
+
+	*first = NULL;
+	*times = 0;
+	for (x = outcomes->outcome; x < outcomes->outcome + outcomes->n; x++) {
+		for (i = 0; i < ARRAY_SIZE(same); i++)
+			if (strcmp(x->text[same[i]], o->text[same[i]]))
+				break;
+		if (i < ARRAY_SIZE(same))
+			continue;
+		if (!*first)
+			*first = x;
+		*times += x->n;
+		n++;
+	}
+	return n;
+}
+
+static bool one_for_all(const struct outcomes *outcomes,
+			const struct outcome *o)
+{
+	const struct outcome *first;
+	uint64_t times;
+	size_t n = alike(outcomes, o, &first, &times);
+
+	if (strcmp(o->text[C_VERDICT], "unavailable") || n < MANY)
+		return false;
+	if (o != first)
+		return true;
+	printf("- unavailable: ");
+	print_text(o->text[C_CHECK], true);
+	printf(" of %zu sources, %llu×", n, (unsigned long long)times);
+	if (*o->text[C_NOTE]) {
+		printf(": ");
+		print_text(o->text[C_NOTE], true);
+	}
+	putchar('\n');
+	return true;
+}
+
 static void print_failures(const struct outcomes *outcomes, const char *verdict)
 {
 	const struct outcome *o;
 
 	for (o = outcomes->outcome; o < outcomes->outcome + outcomes->n; o++) {
-		if (strcmp(o->text[C_VERDICT], verdict))
+		if (strcmp(o->text[C_VERDICT], verdict) ||
+		    one_for_all(outcomes, o))
 			continue;
 		printf("- ");
 		print_text(verdict, true);

@@ -911,6 +911,33 @@ static void assert_output(struct fixture *f, int (*cmd)(int, char **), int ret,
 	free(text);
 }
 
+/* What cannot be made of many sources for one reason is one line; of few, a line each */
+static void test_list_checks(void **state)
+{
+	struct fixture *f = *state;
+
+	put_text(
+		f, "checks.csv",
+		CHECKS
+		"a,tree,read,memfd,wb,8,1,all,,available,,,unavailable,no PMU\n"
+		"a,tree,fault,memfd,wb,8,1,all,,available,,,unavailable,no PMU\n"
+		"a,tree,fault,memfd,wb,16,1,all,,available,,,unavailable,no PMU\n"
+		"a,tree,anon,4k,wb,8,1,all,,available,,,unavailable,no PMU\n"
+		"a,tree,anon,thp,wb,8,1,all,,available,,,unavailable,no PMU\n"
+		"a,k2u,read,huge,wb,8,1,all,,available,,,unavailable,no PMU\n"
+		"a,k2u,read,dma,wb,8,1,all,,available,,,unavailable,no PMU\n"
+		"a,k2u,read,dma,wb,8,1,all,,available,,,unavailable,other\n");
+	put_text(f, "env.json", ENV);
+	assert_output(
+		f, cmd_checks, 0,
+		"| check | passed | failed | unavailable |\n"
+		"|---|---:|---:|---:|\n"
+		"| available | 0 | 0 | 8 |\n"
+		"\n"
+		"- unavailable: available of 6 sources, 7×: no PMU\n"
+		"- unavailable: available of k2u read (dma), 1×: other\n");
+}
+
 /* The boots that need not be measured again */
 static void test_list_boots(void **state)
 {
@@ -1145,6 +1172,7 @@ int main(void)
 		RUN_TEST(test_joining),
 		RUN_TEST(test_boots_read),
 		RUN_TEST(test_parity_boots),
+		RUN_TEST(test_list_checks),
 		RUN_TEST(test_list_boots),
 		RUN_TEST(test_list),
 		RUN_TEST(test_matrix),
