@@ -129,23 +129,42 @@ static void end_placed(struct cell *c)
 	inner(c)->end(c);
 }
 
-/* Lives as long as the program */
-static const struct probe *placed(const struct probe *of, struct place place,
-				  int cpu_node)
+static void put(struct placed *p, const struct probe *of, struct place at,
+		int cpu_node)
 {
-	struct placed *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return NULL;
 	p->probe = *of;
 	p->of = of;
-	p->place = place;
+	p->place = at;
 	snprintf(p->name, sizeof(p->name), "%s_c%dm%d", of->metric[0].name,
-		 cpu_node, place.node);
+		 cpu_node, at.node);
 	p->probe.metric[0].name = p->name;
 	p->probe.place = &p->place;
 	p->probe.end = end_placed;
-	return &p->probe;
+}
+
+/* The probes of a group, which live as long as the program */
+struct list {
+	struct list *next;
+	const struct probe **probe;
+	unsigned int nr;
+	struct placed placed[];
+};
+
+static struct list *lists;
+
+static struct list *new_list(unsigned int room)
+{
+	struct list *l = calloc(1, sizeof(*l) + room * sizeof(*l->placed));
+	unsigned int i;
+
+	if (!l)
+		return NULL;
+	l->next = lists;
+	lists = l;
+	l->probe = calloc(room, sizeof(*l->probe));
+	for (i = 0; i < room && l->probe; i++)
+		l->probe[i] = &l->placed[i].probe;
+	return l->probe ? l : NULL;
 }
 
 /* ---- plan ---- */
@@ -213,58 +232,57 @@ static bool few(const struct source *s, const struct options *o)
 	return false;
 }
 
+static int add_list(struct run *r, uint64_t size, const struct list *l)
+{
+	int err = group_add(r, "numa", size, size, l->probe, l->nr);
+
+	if (!err)
+		r->groups[r->nr_groups - 1].wanted = few;
+	return err;
+}
+
 /* The pairs of one or two probes, those of a node's memory side by side */
 static int add_pairs(struct run *r, uint64_t size, const struct probe *one,
 		     const struct probe *two)
 {
-	const struct probe **list =
-		calloc(2 * nodes.nr * nodes.nr, sizeof(*list));
-	unsigned int c, m, nr = 0;
-	int err;
+	struct list *l = new_list(2 * nodes.nr * nodes.nr);
+	unsigned int c, m;
 
-	if (!list)
+	if (!l)
 		return -ENOMEM;
 	for (m = 0; m < nodes.nr; m++) {
 		for (c = 0; c < nodes.nr && nodes.memory[m]; c++) {
-			struct place at = { .cpu = nodes.cpu[c],
-					    .memory = nodes.memory[c] ?
-							      nodes.node[c] :
-							      nodes.node[m],
-					    .node = nodes.node[m] };
+			const int cpu_node = nodes.node[c],
+				  node = nodes.node[m];
+			const struct place at = {
+				.cpu = nodes.cpu[c],
+				.memory = nodes.memory[c] ? cpu_node : node,
+				.node = node,
+			};
 
 			if (at.cpu < 0)
 				continue;
-			list[nr++] = placed(one, at, nodes.node[c]);
+			put(&l->placed[l->nr++], one, at, cpu_node);
 			if (two)
-				list[nr++] = placed(two, at, nodes.node[c]);
+				put(&l->placed[l->nr++], two, at, cpu_node);
 		}
 	}
-	for (c = 0; c < nr; c++)
-		if (!list[c])
-			return -ENOMEM;
-	err = nr ? group_add(r, "numa", size, size, list, nr) : 0;
-	if (!err && nr)
-		r->groups[r->nr_groups - 1].wanted = few;
-	return err;
+	return l->nr ? add_list(r, size, l) : 0;
 }
 
 /* In place of pairs that there are none of */
 static int add_reason(struct run *r, uint64_t size, const char *reason)
 {
-	struct probe *none = calloc(1, sizeof(*none));
-	const struct probe **list = calloc(1, sizeof(*list));
-	int err;
+	struct list *l = new_list(1);
+	struct probe *none;
 
-	if (!none || !list)
+	if (!l)
 		return -ENOMEM;
+	none = &l->placed[l->nr++].probe;
 	*none = probe_reuse;
-	none->metric[0].name = "";
+	none->metric[0] = (struct metric){ "all", "", UNIT_RATE };
 	none->reason = reason;
-	list[0] = none;
-	err = group_add(r, "numa", size, size, list, 1);
-	if (!err)
-		r->groups[r->nr_groups - 1].wanted = few;
-	return err;
+	return add_list(r, size, l);
 }
 
 static int say_missing(struct run *r, uint64_t size)
