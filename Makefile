@@ -33,7 +33,7 @@ GIT	:= $(or $(shell git describe --always 2>/dev/null),unknown)$(shell \
 ALL_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	     -Wmissing-prototypes -Werror=implicit -D_GNU_SOURCE -Iinclude \
 	     -I$(BUILD) -MMD -MP $(CFLAGS)
-bench_LIBS = -lnuma -lpfm -ljansson -lm -lpthread
+bench_LIBS = -lnuma -lpfm -ljansson -lm -pthread
 get_LIBS   = -lnuma -ljansson -lm
 stat_LIBS  = -ljansson -lgsl -lgslcblas -lm
 compare_LIBS = $(stat_LIBS)

@@ -133,6 +133,10 @@ struct source_ops {
  */
 #define ACCESS_STREAM (1u << 24)
 #define ACCESS_PACKET (1u << 25)
+/* Baselines of records: their production without them; a flag between threads */
+#define ACCESS_STREAM_NULL (1u << 26)
+#define ACCESS_STREAM_FLAG (1u << 27)
+#define ACCESS_STREAMS (ACCESS_STREAM | ACCESS_STREAM_NULL | ACCESS_STREAM_FLAG)
 
 struct source {
 	const char *provider, *method, *backing;
@@ -429,6 +433,7 @@ const char *env_hypervisor(const char *signature);
  * FRESH	maps, or has a fresh destination, in every turn
  * SPEED	how fast the bytes come, which a memory type decides: not asked of
  *		others than write-back where the clock counts instructions
+ * FIXED	n is fixed() everywhere: an amount of work, not a time
  */
 #define PROBE_LINEAR (1u << 0)
 #define PROBE_BYTES (1u << 1)
@@ -439,9 +444,10 @@ const char *env_hypervisor(const char *signature);
 #define PROBE_SETTLE (1u << 6)
 #define PROBE_FRESH (1u << 7)
 #define PROBE_SPEED (1u << 8)
+#define PROBE_FIXED (1u << 9)
 
-/* FAULTS: in all; COUNT: of anything, per operation */
-enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS, UNIT_COUNT };
+/* FAULTS: in all; COUNT: of anything, per operation; EVENTS: so many per microsecond */
+enum unit { UNIT_TIME, UNIT_RATE, UNIT_FAULTS, UNIT_COUNT, UNIT_EVENTS };
 
 struct metric {
 	const char *phase, *name;
@@ -466,7 +472,10 @@ struct probe {
 	int (*sample)(struct cell *c, uint64_t n, struct reading *out);
 	void (*end)(struct cell *c); /* optional: after the last */
 	int (*finish)(struct cell *c); /* optional: checks over all samples */
-	/* required: n under icount, where it must not depend on timing; PROBE_SINGLE: n */
+	/* Optional: whether this machine cannot have it, and why */
+	bool (*absent)(const struct run *r, const struct source *s,
+		       uint64_t size, char *why, size_t len);
+	/* required: n under icount, where it must not depend on timing; SINGLE, FIXED: n */
 	uint64_t (*fixed)(const struct run *r, uint64_t size);
 };
 

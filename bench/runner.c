@@ -129,7 +129,7 @@ static unsigned int nr_metrics(const struct probe *p)
 
 static bool is_timed(const struct metric *m)
 {
-	return m->unit == UNIT_TIME || m->unit == UNIT_RATE;
+	return m->unit != UNIT_FAULTS && m->unit != UNIT_COUNT;
 }
 
 static double value_of(const struct cell *c, const struct metric *m,
@@ -142,6 +142,8 @@ static double value_of(const struct cell *c, const struct metric *m,
 		return timing_value(t, out);
 	case UNIT_RATE:
 		return timing_rate(t, out, c->group->size);
+	case UNIT_EVENTS:
+		return 1000 / timing_value(t, out);
 	case UNIT_COUNT:
 		return (double)out->elapsed / out->iters;
 	default:
@@ -156,6 +158,7 @@ static void sample_row(struct cell *c, const struct metric *m,
 	const struct run *r = c->run;
 	const char *unit = m->unit == UNIT_FAULTS ? "faults" :
 			   m->unit == UNIT_COUNT  ? "count" :
+			   m->unit == UNIT_EVENTS ? "M/s" :
 			   m->unit == UNIT_RATE	  ? r->opt.icount ? "B/insn" :
 								    "GB/s" :
 			   r->opt.icount	  ? "insn" :
@@ -298,7 +301,8 @@ static void calibrate(struct state *st, const struct probe *p)
 	const struct run *r = st->run;
 	double target = fmax(BATCH_NS, 1000 * r->timing.resolution), fastest,
 	       slowest, one, all;
-	bool fixed = r->opt.icount || p->flags & (PROBE_SINGLE | PROBE_COUNT);
+	bool fixed = r->opt.icount ||
+		     p->flags & (PROBE_SINGLE | PROBE_COUNT | PROBE_FIXED);
 	uint64_t n = fixed ? p->fixed(r, st->group->size) : 1;
 	unsigned int i;
 
@@ -649,6 +653,8 @@ static const char *withheld(const struct state *st, const struct probe *p,
 		return "its memory is not write-back, and a load counts as one instruction whatever the type";
 	if (p->flags & PROBE_FRESH && s->ops->stale &&
 	    s->ops->stale(s, st->group->bytes, why, len))
+		return why;
+	if (p->absent && p->absent(st->run, s, st->group->size, why, len))
 		return why;
 	return NULL;
 }

@@ -63,7 +63,7 @@ static const char *access_name(unsigned int access)
 {
 	static const char *const name[] = { "none", "copy", "map", "copy+map" };
 
-	if (access & ACCESS_STREAM)
+	if (access & ACCESS_STREAMS)
 		return "stream";
 	if (access & ACCESS_PACKET)
 		return "packet";

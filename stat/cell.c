@@ -106,7 +106,8 @@ bool cell_is_compared(const char *const *key)
 
 bool cell_is_rate(const char *const *key)
 {
-	return !strcmp(key[UNIT], "GB/s") || !strcmp(key[UNIT], "B/insn");
+	return !strcmp(key[UNIT], "GB/s") || !strcmp(key[UNIT], "M/s") ||
+	       !strcmp(key[UNIT], "B/insn");
 }
 
 bool is_copying(const char *method)

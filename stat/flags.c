@@ -29,6 +29,7 @@ static const struct {
 	{ "contents", "contents-failed" },
 	{ "kernel-hash", "kernel-hash-failed" },
 	{ "consumed", "consumed-failed" },
+	{ "accounted", "accounted-failed" },
 	{ "faults-agree", "faults-disagree" },
 	{ "faults-expected", "faults-unexpected" },
 	{ "faults-module", "faults-module-disagree" },
@@ -163,10 +164,10 @@ void flags_print(FILE *f, const struct cells *cells, uint64_t flags,
 bool cell_is_wrong(const char *flags)
 {
 	static const char *const wrong[] = {
-		"contents-failed",    "kernel-hash-failed",
-		"consumed-failed",    "faults-disagree",
-		"faults-unexpected",  "faults-module-disagree",
-		"other-check-failed",
+		"contents-failed",	  "kernel-hash-failed",
+		"consumed-failed",	  "accounted-failed",
+		"faults-disagree",	  "faults-unexpected",
+		"faults-module-disagree", "other-check-failed",
 	};
 	unsigned int i;
 	size_t len;

@@ -15,6 +15,62 @@
 #include "../../bench/bench.h"
 #include "../../bench/counter.h"
 #include "../../bench/pool.h"
+#include "../../bench/stream.h"
+
+/* ---- records ---- */
+
+static void test_records_are_accounted_for(void **state)
+{
+	const size_t size = 64;
+	uint64_t record[9], *w = record;
+	struct tally t = {};
+	uint64_t seq;
+
+	record_template(w, size, 7);
+	/* struct k2u_record: 64 bytes less the head and the last word */
+	assert_int_equal(w[2], 64 - 24 - 8);
+	assert_int_equal(w[3], k2u_pattern(7, 3));
+	assert_int_equal(w[7], 0);
+	for (seq = 0; seq < 5; seq++) {
+		if (seq == 2 || seq == 3)
+			continue;
+		w[0] = w[7] = seq;
+		w[1] = 100 + seq;
+		tally_record(&t, (char *)w, size);
+	}
+	assert_int_equal(t.records, 3);
+	assert_int_equal(t.gaps, 2);
+	assert_int_equal(t.torn, 0);
+	assert_int_equal(t.next, 5);
+	assert_int_equal(t.stamp, 104);
+	assert_int_equal(t.sum, t.heads + t.records * record_body(size, 7));
+
+	/* A byte that is another, and a last word that is another record's */
+	((char *)w)[40] ^= 1;
+	w[0] = 5;
+	tally_record(&t, (char *)w, size);
+	assert_int_not_equal(t.sum, t.heads + t.records * record_body(size, 7));
+	assert_int_not_equal(t.torn, 0);
+
+	/* perf aligns a record to 4 */
+	t = (struct tally){};
+	record_template(w, size, 7);
+	memmove((char *)record + 4, record, size);
+	tally_record(&t, (char *)record + 4, size);
+	assert_int_equal(t.sum, t.heads + record_body(size, 7));
+}
+
+static void test_cpu_lists(void **state)
+{
+	assert_true(cpu_in_list("0", 0));
+	assert_true(cpu_in_list("0-3,8", 2));
+	assert_true(cpu_in_list("0-3,8", 8));
+	assert_true(cpu_in_list("0,32", 32));
+	assert_false(cpu_in_list("0,32", 3));
+	assert_false(cpu_in_list("0-3,8", 4));
+	assert_false(cpu_in_list("", 0));
+	assert_false(cpu_in_list("1,", 0));
+}
 
 /* ---- timing ---- */
 
@@ -1088,6 +1144,8 @@ static void test_counter_unknown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_records_are_accounted_for),
+		cmocka_unit_test(test_cpu_lists),
 		cmocka_unit_test(test_overhead_is_subtracted),
 		cmocka_unit_test(test_loop_reports_errors),
 		cmocka_unit_test(test_calibration_leaves_nothing),
