@@ -36,7 +36,9 @@ struct work {
 	struct stream s;
 	uint64_t asked; /* records */
 	uint64_t samples, bad; /* in which they are not accounted for */
-	uint64_t got, want; /* the first such sample */
+	/* At the end, or after the first such sample */
+	struct tally seen;
+	uint64_t dropped, expected;
 };
 
 static uint64_t slots_of(uint64_t record_size)
@@ -110,31 +112,30 @@ static int account(struct cell *c)
 		      t->heads + t->records * record_body(w->s.record_size,
 							  w->s.seed));
 	w->samples++;
-	if (t->records + dropped == w->asked && t->gaps == dropped && !t->torn)
-		return 0;
-	if (!w->bad++) {
-		w->got = t->records + t->gaps;
-		w->want = w->asked;
+	if (!w->bad) {
+		w->seen = *t;
+		w->dropped = dropped;
+		w->expected = w->asked;
 	}
+	w->bad += t->records + dropped != w->asked || t->gaps != dropped ||
+		  t->torn;
 	return 0;
 }
 
 static int finish(struct cell *c)
 {
-	struct work *w = c->priv;
+	const struct work *w = c->priv;
 	char expected[32], got[32], note[160];
 
 	if (!w || !w->samples)
 		return 0;
-	snprintf(expected, sizeof(expected), "%lu",
-		 w->bad ? w->want : w->asked);
-	snprintf(got, sizeof(got), "%lu",
-		 w->bad ? w->got : w->s.tally.records + w->s.tally.gaps);
+	snprintf(expected, sizeof(expected), "%lu", w->expected);
+	snprintf(got, sizeof(got), "%lu", w->seen.records + w->dropped);
 	snprintf(
 		note, sizeof(note),
-		"records consumed and gaps in seq after %lu of %lu samples: %lu and %lu",
-		w->samples - w->bad, w->samples, w->s.tally.records,
-		w->s.tally.gaps);
+		"%lu of %lu samples are right: %lu dropped and %lu gaps in seq%s",
+		w->samples - w->bad, w->samples, w->dropped, w->seen.gaps,
+		w->seen.torn ? "; a last word is not seq" : "");
 	check(c, c->probe->metric, "accounted", expected, got,
 	      w->bad ? "fail" : "pass", note);
 	c->run->failed += !!w->bad;

@@ -569,6 +569,15 @@ static const struct source rows[] = {
 		.via = "bpf_perf_event_output() of a program run by BPF_PROG_TEST_RUN",
 	},
 	{
+		.method = "stream_read",
+		.backing = "trace-pipe",
+		.access = ACCESS_STREAM,
+		.via = "trace_marker_raw written, trace_pipe_raw read",
+		/* relay has no user in the tree that a program can ask for records */
+		.reason =
+			"not measured: what trace_marker_raw is given is copied from user space, not made by the kernel",
+	},
+	{
 		.method = "null",
 		.backing = "bpf-run",
 		.access = ACCESS_STREAM_NULL,
@@ -624,7 +633,8 @@ int stream_tree(struct sources *s)
 		v->provider = "tree";
 		v->cache = "wb";
 		v->ops = &stream_source;
-		probe(v);
+		if (source_available(v))
+			probe(v);
 	}
 	return 0;
 }

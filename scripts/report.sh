@@ -20,6 +20,7 @@ K2U_METHODS=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' "$top/includ
 METHODS=$K2U_METHODS
 CAMPAIGN_FIGURES='matrix matrix_use matrix_ratio'
 FIGURES='throughput phases breakeven latency faults numa scale'
+SHARED_FIGURES='stream'
 export K2U_STAT K2U_METHODS
 
 [ $# -gt 0 ] || die "which runs? For example: scripts/report.sh results/*/"
@@ -96,6 +97,10 @@ draw() {
 		for figure in $FIGURES; do
 			! has_figure "$1" "$provider" "$figure" || chart_of "$1" "$1" "$provider" "$figure"
 		done
+	done
+	# Rivals: both providers in one chart
+	for figure in $SHARED_FIGURES; do
+		! has "$1" "--measure=$figure" || chart_of "$1" "$1" all "$figure"
 	done
 }
 
@@ -392,6 +397,33 @@ section_counters() {
 	for phase in setup first-touch warm teardown; do
 		folded "$1" "Phase \`$phase\`." --measure=counters --cols=metric "--phase=$phase"
 	done
+}
+
+section_stream() {
+	has "$1" --measure=stream || return 0
+	printf '### Records, one after the other\n\n'
+	chart "$1" stream all "Records that the kernel keeps producing"
+	table "$1" 'Producing one record, 64 by a call (`produce_64`), by its size. `null`: the BPF program that outputs nothing, which the rows of BPF and perf contain.' \
+		--measure=stream --metric=produce_64
+	table "$1" 'Consuming one, every word of it, 64 at a time (`consume_64`).' --measure=stream --metric=consume_64
+	folded "$1" 'Producing and consuming one by a call for each (`produce_1`, `consume_1`).' \
+		--measure=stream --metric=produce_1,consume_1 --cols=metric
+	table "$1" 'One record whose consumer sleeps in poll() on the same CPU (`wake_1`): produced, woken for, read, asleep again.' \
+		--measure=stream --metric=wake_1
+	for how in spin poll; do
+		case $how in
+		spin) consumer='a consumer on another CPU that spins' ;;
+		poll) consumer='a consumer on another CPU that sleeps in poll() while there are none' ;;
+		esac
+		table "$1" "Latency with $consumer: from the time at which a record is due, one in 20 µs, until it is read (\`latency_$how\`; –: too few samples for it)." \
+			--measure=stream "--metric=latency_$how" --cols=percentile
+		table "$1" "Flat out, to $consumer: records consumed (\`records_$how\`), by their size." \
+			--measure=stream "--metric=records_$how"
+		folded "$1" "The same as bytes (\`rate_$how\`)." --measure=stream "--metric=rate_$how"
+		folded "$1" "Of these, records that found no room (\`dropped_$how\`)." --measure=stream "--metric=dropped_$how"
+	done
+	folded "$1" 'How often the consumer slept (`sleeps_poll`), and the source woke it where it counts that (`wakeups_poll`), per record.' \
+		--measure=stream --metric=sleeps_poll,wakeups_poll --cols=metric
 }
 
 section_hyperfine() {
@@ -694,6 +726,7 @@ run_section() {
 	section_numa "$1"
 	section_scale "$1"
 	section_counters "$1"
+	section_stream "$1"
 	section_capability "$1"
 	section_hyperfine "$1"
 	section_checks "$1"

@@ -75,8 +75,8 @@ measure() {
 # one page for a fault here
 measure_without_around() {
 	"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$2" --timeout=240 --fault-around=4096 \
-		-- --quick --measures=latency --sizes=64K,1M --blocks=5 \
-		--methods=read,fault,fault_vma_lock,fault_around,fault_around_pfn,pfn,dma,vmalloc >"$tmp/vm" 2>&1
+		-- --quick --measures=latency,stream --sizes=64K,1M --blocks=5 \
+		--methods=ring,null,read,fault,fault_vma_lock,fault_around,fault_around_pfn,pfn,dma,vmalloc >"$tmp/vm" 2>&1
 }
 
 status=0
@@ -121,11 +121,11 @@ faults() {
 		END { if (!n) print "no fault counts of method " method }' "$tmp/run/samples.csv" | head -n 5
 }
 
-# medians DIR: "configuration and metric,median" of measure latency
+# medians DIR: "configuration and metric,median" of measures latency and stream
 medians() {
 	"$top/build/k2u-stat" summarize "$1" 2>>"$tmp/vm"
 	awk -F , 'NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
-		$c["measure"] == "latency" && $c["cache"] == "wb" {
+		$c["measure"] ~ /^(latency|stream)$/ && $c["cache"] == "wb" {
 			print $c["provider"] "/" $c["method"] "/" $c["backing"] "/" $c["size_bytes"] \
 				"/" $c["metric"] "," $c["median"]
 		}' "$1/summary.csv" | sort
@@ -195,6 +195,28 @@ expect "pfn of contiguous memory takes no more than dma_direct_mmap(), by remap_
 	"$(ratio 1.05 k2u/pfn/contig/1048576/mmap k2u/dma/dma/1048576/mmap)"
 expect "vmalloc takes no more than a mapped BPF array, to 1 %" \
 	"$(ratio 1.01 k2u/vmalloc/vmalloc/1048576/mmap tree/vmalloc/bpf-array/1048576/mmap)"
+# Made 64 at a time and then consumed, but for what runs a program that outputs nothing;
+# and woken for, but for the call that produces one
+awk -F , -v OFS=, '
+	$1 == "k2u/ring/vmalloc/64/produce_64" || $1 == "k2u/ring/vmalloc/64/consume_64" { ours += $2; n++ }
+	$1 == "tree/ring/bpf-ringbuf/64/produce_64" || $1 == "tree/ring/bpf-ringbuf/64/consume_64" { theirs += $2; n++ }
+	$1 == "tree/null/bpf-run/64/produce_64" { theirs -= $2; n++ }
+	{ median[$1] = $2 }
+	END {
+		if (n != 5)
+			exit
+		print "k2u/ring/64", ours "\n" "tree/bpf-ringbuf/64", theirs
+		k2u = "k2u/ring/vmalloc/64/"
+		bpf = "tree/ring/bpf-ringbuf/64/"
+		print "k2u/ring/64/woken", median[k2u "wake_1"] - median[k2u "produce_1"]
+		print "tree/bpf-ringbuf/64/woken", median[bpf "wake_1"] - median[bpf "produce_1"]
+	}' \
+	"$tmp/medians" >"$tmp/records"
+cat "$tmp/records" >>"$tmp/medians"
+expect "a record of 64 bytes by the ring takes no more than by a BPF ring buffer, produced and consumed" \
+	"$(ratio 1 k2u/ring/64 tree/bpf-ringbuf/64)"
+expect "nor does its consumer, woken from poll() and asleep again" \
+	"$(ratio 1 k2u/ring/64/woken tree/bpf-ringbuf/64/woken)"
 cat "$tmp/ratios"
 
 expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
