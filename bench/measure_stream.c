@@ -262,10 +262,12 @@ static int start_thread(pthread_t *thread, const pthread_attr_t *attr,
 
 static int start_consumer(struct consumer *u)
 {
-	const struct sched_param priority = { .sched_priority = 1 };
+	struct sched_param priority;
 	pthread_attr_t attr;
 	int err;
 
+	sched_getparam(0, &priority);
+	priority.sched_priority++; /* above its producer */
 	pthread_attr_init(&attr);
 	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
 	pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
@@ -652,7 +654,7 @@ static int add(struct run *r, uint64_t size, unsigned int threads,
 
 static int plan_between(struct run *r, uint64_t size)
 {
-	const unsigned int nr = size <= KIB ? 4 : 2;
+	const unsigned int nr = size <= (r->opt.quick ? 64 : KIB) ? 4 : 2;
 	const bool has_sibling = stream_cpu(r->opt.cpu, true) >= 0;
 	int err = 0;
 

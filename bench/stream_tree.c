@@ -122,11 +122,8 @@ static int load(const struct bpf_insn *insn, unsigned int nr)
 }
 
 /* r7: the value, r8: the record's last word; seq is the template's first word */
-#define NEXT_RECORD(p, size)                                            \
-	MOV(6, 1), VALUE(7, (p)->control_fd, 0),                        \
-		VALUE(8, (p)->control_fd, RECORD + (size)-8),           \
-		LOAD(1, 7, RECORD), ADD_IMM(1, 1), STORE(7, RECORD, 1), \
-		STORE(8, 0, 1)
+#define NEXT_SEQ \
+	LOAD(1, 7, RECORD), ADD_IMM(1, 1), STORE(7, RECORD, 1), STORE(8, 0, 1)
 
 /* r0: what the output returned; not 0: there was no room */
 #define COUNT_DROPS                                                 \
@@ -135,11 +132,14 @@ static int load(const struct bpf_insn *insn, unsigned int nr)
 		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
 static int load_program(struct bpf_stream *p, const struct stream *s,
-			enum output output)
+			enum output to)
 {
-	const size_t size = s->record_size;
+	const size_t size = s->record_size, last = RECORD + size - 8;
+	const int control = p->control_fd;
 	const struct bpf_insn ringbuf[] = {
-		NEXT_RECORD(p, size),
+		VALUE(7, control, 0),
+		VALUE(8, control, last),
+		NEXT_SEQ,
 		MAP(1, p->ring_fd),
 		MOV(2, 7),
 		ADD_IMM(2, RECORD),
@@ -150,7 +150,10 @@ static int load_program(struct bpf_stream *p, const struct stream *s,
 		COUNT_DROPS,
 	};
 	const struct bpf_insn perf[] = {
-		NEXT_RECORD(p, size),
+		MOV(6, 1),
+		VALUE(7, control, 0),
+		VALUE(8, control, last),
+		NEXT_SEQ,
 		MOV(1, 6),
 		MAP(2, p->ring_fd),
 		MOV_IMM(3, 0), /* the index in the map */
@@ -161,15 +164,16 @@ static int load_program(struct bpf_stream *p, const struct stream *s,
 		COUNT_DROPS,
 	};
 	const struct bpf_insn nothing[] = {
-		NEXT_RECORD(p, size),
+		VALUE(7, control, 0),
+		VALUE(8, control, last),
+		NEXT_SEQ,
 		MOV_IMM(0, 0),
 		COUNT_DROPS,
 	};
 
-	p->prog_fd = output == OUTPUT_RINGBUF ?
-			     load(ringbuf, ARRAY_SIZE(ringbuf)) :
-		     output == OUTPUT_PERF ? load(perf, ARRAY_SIZE(perf)) :
-					     load(nothing, ARRAY_SIZE(nothing));
+	p->prog_fd = to == OUTPUT_RINGBUF ? load(ringbuf, ARRAY_SIZE(ringbuf)) :
+		     to == OUTPUT_PERF	  ? load(perf, ARRAY_SIZE(perf)) :
+					    load(nothing, ARRAY_SIZE(nothing));
 	return p->prog_fd < 0 ? p->prog_fd : 0;
 }
 
@@ -234,7 +238,7 @@ static void bpf_close(struct stream *s)
 }
 
 /* The template and the program; ring() makes what it outputs to */
-static int bpf_open(struct stream *s, enum output output,
+static int bpf_open(struct stream *s, enum output to,
 		    int (*ring)(struct stream *s, struct bpf_stream *p))
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
@@ -265,7 +269,7 @@ static int bpf_open(struct stream *s, enum output output,
 	if (!err && ring)
 		err = ring(s, p);
 	if (!err)
-		err = load_program(p, s, output);
+		err = load_program(p, s, to);
 	if (err)
 		bpf_close(s);
 	return err;
