@@ -24,6 +24,7 @@
 #define LAST UINT64_MAX /* stamp of the record that ends a run of them */
 #define WAIT_MS 100
 #define EMPTY_MAX 1000
+#define WAKE_LEAD 4 /* records ahead of those that are timed */
 
 /* Where records are produced: probe.k of two threads has one, and whether it polls */
 #define PLACE_SAME 0u
@@ -39,6 +40,8 @@ struct work {
 	/* At the end, or after the first such sample */
 	struct tally seen;
 	uint64_t dropped, expected;
+	uint64_t wakes,
+		slept; /* of a consumer that is to sleep after each record */
 };
 
 static uint64_t slots_of(uint64_t record_size)
@@ -139,6 +142,15 @@ static int finish(struct cell *c)
 	check(c, c->probe->metric, "accounted", expected, got,
 	      w->bad ? "fail" : "pass", note);
 	c->run->failed += !!w->bad;
+	if (!w->wakes)
+		return 0;
+	/* Once more than it is woken for: before the first record of a sample */
+	snprintf(expected, sizeof(expected), "%lu", w->wakes);
+	snprintf(got, sizeof(got), "%lu", w->slept);
+	check(c, c->probe->metric, "woken", expected, got,
+	      w->slept < w->wakes ? "fail" : "pass",
+	      "records; how often the consumer slept: once for each at least");
+	c->run->failed += w->slept < w->wakes;
 	return 0;
 }
 
@@ -224,6 +236,7 @@ PROBE_TURNS(64);
 struct consumer {
 	pthread_t thread;
 	struct stream *s;
+	uint64_t slept; /* how often */
 	int err;
 	bool stop;
 };
@@ -232,9 +245,11 @@ static void *consume_woken(void *arg)
 {
 	struct consumer *u = arg;
 	const struct stream_ops *ops = u->s->src->stream;
+	struct rusage before, after;
 	unsigned int empty = 0;
 	int64_t n;
 
+	getrusage(RUSAGE_THREAD, &before);
 	/* What says that there is a record and has none must not keep the CPU for ever */
 	do {
 		n = ops->consume(u->s, TURN);
@@ -242,6 +257,8 @@ static void *consume_woken(void *arg)
 		if (!n)
 			n = empty < EMPTY_MAX ? ops->wait(u->s, -1) : -EIO;
 	} while (n >= 0 && !__atomic_load_n(&u->stop, __ATOMIC_ACQUIRE));
+	getrusage(RUSAGE_THREAD, &after);
+	u->slept = after.ru_nvcsw - before.ru_nvcsw;
 	u->err = n < 0 ? (int)n : 0;
 	return NULL;
 }
@@ -304,16 +321,15 @@ static int sample_wake(struct cell *c, uint64_t n, struct reading *out)
 {
 	struct work *w = c->priv;
 	struct consumer u = { .s = &w->s };
-	const struct tally *t = &w->s.tally;
-	uint64_t left;
 	int64_t elapsed = 0, got;
 	int err = start_consumer(&u), err2;
 
 	if (err)
 		return err;
 	/* It has run until it slept; so it has after each record */
-	err = timed_loop(op_wake, w, n, &elapsed);
-	left = w->asked - *(const volatile uint64_t *)&t->next;
+	err = timed_loop(op_wake, w, WAKE_LEAD, &elapsed);
+	if (!err)
+		err = timed_loop(op_wake, w, n, &elapsed);
 	err2 = stop_consumer(c, &u);
 	/* The one that ended it may have come while it was awake */
 	while (!err && !err2 && (got = c->src->stream->consume(&w->s, TURN)))
@@ -321,9 +337,9 @@ static int sample_wake(struct cell *c, uint64_t n, struct reading *out)
 	err = err ? err : err2;
 	if (err)
 		return err;
-	/* As another thread had the CPU between, the time is not that of n records */
-	if (!left)
-		reading_add(out, elapsed, n, n);
+	w->wakes += WAKE_LEAD + n;
+	w->slept += u.slept;
+	reading_add(out, elapsed, n, n);
 	return account(c);
 }
 

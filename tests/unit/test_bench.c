@@ -2,6 +2,7 @@
 /* test_bench.c - k2u-bench's arithmetic, placement and output, with known answers. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -58,6 +59,55 @@ static void test_records_are_accounted_for(void **state)
 	memmove((char *)record + 4, record, size);
 	tally_record(&t, (char *)record + 4, size);
 	assert_int_equal(t.sum, t.heads + record_body(size, 7));
+}
+
+/* Each source that is there: in order until it is full, then dropped and counted */
+static void test_streams_drop_what_finds_no_room(void **state)
+{
+	const uint64_t many = 20000;
+	struct sources all = {};
+	uint64_t dropped, first;
+	unsigned int i;
+	int64_t n;
+
+	assert_int_equal(streams_probe(&all, "/nonexistent"), 0);
+	assert_true(all.nr > 4);
+	for (i = 0; i < all.nr; i++) {
+		const struct source *src = &all.v[i];
+		const struct stream_ops *ops = src->stream;
+		struct stream s = {
+			.src = src,
+			.record_size = 64,
+			.slots = 128,
+			.seed = 7,
+		};
+
+		if (!source_available(src) || src->flags & SOURCE_NULL)
+			continue;
+		s.cpu = sched_getcpu();
+		assert_int_equal(ops->open(&s), 0);
+		assert_int_equal(ops->consume(&s, 1), 0);
+		assert_int_equal(ops->produce(&s, many, 9), 0);
+		assert_int_equal(ops->dropped(&s, &dropped), 0);
+		while ((n = ops->consume(&s, 100)) > 0)
+			;
+		assert_int_equal(n, 0);
+		first = s.tally.records;
+		assert_true(first >= 1 && first < many);
+		assert_int_equal(first + dropped, many);
+		assert_int_equal(s.tally.gaps, 0);
+		assert_int_equal(ops->produce(&s, 1, 10), 0);
+		assert_int_equal(ops->consume(&s, 100), 1);
+		assert_int_equal(s.tally.next, many + 1);
+		assert_int_equal(s.tally.gaps, dropped);
+		assert_int_equal(s.tally.stamp, 10);
+		assert_int_equal(s.tally.torn, 0);
+		assert_int_equal(s.tally.sum,
+				 s.tally.heads +
+					 s.tally.records * record_body(64, 7));
+		ops->close(&s);
+	}
+	sources_free(&all);
 }
 
 static void test_cpu_lists(void **state)
@@ -1145,6 +1195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records_are_accounted_for),
+		cmocka_unit_test(test_streams_drop_what_finds_no_room),
 		cmocka_unit_test(test_cpu_lists),
 		cmocka_unit_test(test_overhead_is_subtracted),
 		cmocka_unit_test(test_loop_reports_errors),
