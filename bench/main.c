@@ -13,6 +13,7 @@
 
 #include "counter.h"
 #include "git.h"
+#include "packet.h"
 #include "stream.h"
 #include "version.h"
 
@@ -71,7 +72,7 @@ static const struct argp_option options[] = {
 	       "write all three as tagged lines to FILE (a serial port)"),
 	OPTION("quick", OPT_QUICK, NULL, "fewer sizes and blocks"),
 	OPTION("measures", OPT_MEASURES, "LIST",
-	       "of: capability, counters, faults, latency, numa, scale, stream, throughput (default: all)"),
+	       "of: capability, counters, faults, latency, numa, scale, skb, stream, throughput (default: all)"),
 	OPTION("methods", OPT_METHODS, "LIST",
 	       "methods of \"k2u-bench list\" (default: all)"),
 	OPTION("providers", OPT_PROVIDERS, "LIST",
@@ -572,7 +573,8 @@ int main(int argc, char **argv)
 		fix_layout(argv);
 	r.opt = c.opt;
 	if (sources_probe(&r.src, r.opt.device, kernel_config(&r.opt)) ||
-	    streams_probe(&r.src, r.opt.device)) {
+	    streams_probe(&r.src, r.opt.device) ||
+	    packet_sources(&r.src, r.opt.device)) {
 		fprintf(stderr, "k2u-bench: out of memory\n");
 		return STATUS_NONE;
 	}

@@ -172,6 +172,7 @@ static long k2u_stream_produce(struct k2u_stream_file *s, void __user *uarg)
 
 static const struct k2u_stream_source *const k2u_stream_sources[] = {
 	[K2U_STREAM_CALL] = &k2u_stream_call,
+	[K2U_STREAM_UDP] = &k2u_stream_udp,
 };
 
 /* Up to room records to user space: how many bytes, 0 where there is no record. */

@@ -39,6 +39,8 @@ struct k2u_stream_source {
 	void (*stop)(struct k2u_ring_state *ring);
 };
 
+extern const struct k2u_stream_source k2u_stream_udp; /* stream_udp.c */
+
 bool k2u_ring_refill(struct k2u_ring_state *ring);
 void k2u_ring_wake_waiters(struct k2u_ring_state *ring);
 
