@@ -4,6 +4,9 @@
  * packets by a hook where they are delivered locally: behind the firewall, and whole,
  * as fragments have been put together by then. Without a stream there is no hook.
  *
+ * Of several streams of a port each gets a packet, the newest first, up to one that
+ * steals it.
+ *
  * The stream holds its namespace, as a socket does: it lives until the descriptor is
  * gone, and no order of their ends is special.
  */
