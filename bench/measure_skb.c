@@ -18,7 +18,7 @@
 #define ROOM (2 * PACKET_BATCH) /* of one thread, which takes what it sends */
 #define FLOOD_ROOM 1024 /* packets, or as many as are */
 #define FLOOD_ROOM_BYTES (16 * MIB)
-#define FLOOD_ROOMS 8 /* sent in a sample */
+#define FLOOD_ROOMS 6 /* sent in a sample */
 #define IDLE_MS 20 /* without a packet: none comes any more */
 
 /* What a receiver has, of a cell */
@@ -398,7 +398,7 @@ static int sample_flood(struct cell *c, uint64_t n, struct reading *out)
 	out[SEND_CPU] = (struct reading){ .elapsed = cpu, .iters = nr };
 	if (!takes(c))
 		return 0;
-	/* While it was sent: what the ring still had then is no more than an eighth of it */
+	/* While it was sent: what the ring still had then is no more than a sixth of it */
 	out[PACKET] = (struct reading){ .elapsed = elapsed, .iters = taken };
 	out[RATE] = out[PACKET];
 	out[TAKE_CPU] = (struct reading){ .elapsed = fl.cpu,
@@ -439,12 +439,13 @@ int measure_skb(struct run *r)
 	/* A cache line, a frame of Ethernet, more than one page, what lo takes at most */
 	static const struct {
 		uint64_t size;
-		bool quick, flood; /* of the QUICK set; its size for flood */
+		bool quick, flood,
+			quick_flood; /* of the QUICK set; for flood */
 	} sizes[] = {
-		{ 64, true, false },
-		{ 1472, true, true },
-		{ 8192, false, false },
-		{ 60000, true, false },
+		{ 64, true, true, false },
+		{ 1472, true, true, true },
+		{ 8192, false, false, false },
+		{ 60000, true, true, false },
 	};
 	const struct options *o = &r->opt;
 	unsigned int i;
@@ -456,7 +457,8 @@ int measure_skb(struct run *r)
 		if (o->quick && (!sizes[i].quick || (o->icount && size > 1472)))
 			continue;
 		err = group_add(r, "skb", size, size, same, 2);
-		if (err || !o->native || (o->quick && !sizes[i].flood))
+		if (err || !o->native ||
+		    !(o->quick ? sizes[i].quick_flood : sizes[i].flood))
 			continue;
 		err = group_add(r, "skb", size, size, flood, 1);
 		if (!err)

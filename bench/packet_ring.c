@@ -20,8 +20,9 @@
 #define HEADERS 28 /* IPv4 without options, UDP */
 #define FRAME_HEAD 128 /* ahead of them in a frame, at most */
 #define BLOCK_V3 (256 * KIB)
-#define RETIRE_MS \
-	1 /* a block is handed over after one to two of these, or ticks */
+/* A block is handed over after one or two of these, or ticks: so a sender that pauses fills none */
+#define RETIRE_MS 1
+#define SPARE_V3 16
 
 struct ring {
 	char *map;
@@ -178,7 +179,7 @@ static int v3_open(struct packet *p)
 {
 	struct ring *r = ring_new(p);
 	const size_t packet = HEADERS + FRAME_HEAD + p->size,
-		     blocks = p->room / (BLOCK_V3 / packet) + 2;
+		     blocks = p->room / (BLOCK_V3 / packet) + SPARE_V3;
 
 	if (!r)
 		return -ENOMEM;

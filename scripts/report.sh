@@ -20,7 +20,7 @@ K2U_METHODS=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' "$top/includ
 METHODS=$K2U_METHODS
 CAMPAIGN_FIGURES='matrix matrix_use matrix_ratio'
 FIGURES='throughput phases breakeven latency faults numa scale'
-SHARED_FIGURES='stream'
+SHARED_FIGURES='stream skb'
 export K2U_STAT K2U_METHODS
 
 [ $# -gt 0 ] || die "which runs? For example: scripts/report.sh results/*/"
@@ -426,6 +426,24 @@ section_stream() {
 		--measure=stream --metric=sleeps_poll,wakeups_poll --cols=metric
 }
 
+section_skb() {
+	has "$1" --measure=skb || return 0
+	printf '### Packets\n\n'
+	chart "$1" skb all "Cost of a packet against its payload, all receivers"
+	set -- "$1" --measure=skb
+	table "$1" 'A UDP packet over lo, one of 64 that one thread sends and then takes (`packet_64`), by bytes of payload. `null`: sent, and dropped by a socket.' \
+		"$2" --metric=packet_64
+	table "$1" 'Of which taking it, all bytes read (`take_64`). The rest is the sending system call, in which lo delivers it.' \
+		"$2" --metric=take_64
+	folded "$1" 'The same one by one: one is sent, one is taken (`packet_1`).' "$2" --metric=packet_1
+	folded "$1" 'Taking one (`take_1`).' "$2" --metric=take_1
+	table "$1" 'Flat out, a thread each on two CPUs: payload taken while the sender sends (`flood`).' \
+		"$2" --metric=flood
+	table "$1" 'The share of packets that was dropped, and counted as such.' "$2" --metric=flood_dropped
+	folded "$1" 'Time per packet taken; CPU time of the sender, which the receiving path of lo is part of, and of the receiver.' \
+		"$2" --metric=flood_packet,flood_send_cpu,flood_take_cpu --cols=metric
+}
+
 section_hyperfine() {
 	[ -e "$1/hyperfine.json" ] || return 0
 	printf '### Whole command\n\n'
@@ -727,6 +745,7 @@ run_section() {
 	section_scale "$1"
 	section_counters "$1"
 	section_stream "$1"
+	section_skb "$1"
 	section_capability "$1"
 	section_hyperfine "$1"
 	section_checks "$1"

@@ -75,8 +75,8 @@ measure() {
 # one page for a fault here
 measure_without_around() {
 	"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$2" --timeout=240 --fault-around=4096 \
-		-- --quick --measures=latency,stream --sizes=64K,1M --blocks=5 \
-		--methods=ring,null,read,fault,fault_vma_lock,fault_around,fault_around_pfn,pfn,dma,vmalloc >"$tmp/vm" 2>&1
+		-- --quick --measures=latency,stream,skb --sizes=64K,1M --blocks=5 \
+		--methods=ring,null,read,recv,packet_v2,packet_v3,xdp,fault,fault_vma_lock,fault_around,fault_around_pfn,pfn,dma,vmalloc >"$tmp/vm" 2>&1
 }
 
 status=0
@@ -121,11 +121,11 @@ faults() {
 		END { if (!n) print "no fault counts of method " method }' "$tmp/run/samples.csv" | head -n 5
 }
 
-# medians DIR: "configuration and metric,median" of measures latency and stream
+# medians DIR: "configuration and metric,median" of measures latency, stream and skb
 medians() {
 	"$top/build/k2u-stat" summarize "$1" 2>>"$tmp/vm"
 	awk -F , 'NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
-		$c["measure"] ~ /^(latency|stream)$/ && $c["cache"] == "wb" {
+		$c["measure"] ~ /^(latency|stream|skb)$/ && $c["cache"] == "wb" {
 			print $c["provider"] "/" $c["method"] "/" $c["backing"] "/" $c["size_bytes"] \
 				"/" $c["metric"] "," $c["median"]
 		}' "$1/summary.csv" | sort
@@ -193,6 +193,13 @@ expect "the first touch by fault_around_pfn takes two of these for its window of
 	"$(ratio "$(awk -v pages="$pages" 'BEGIN { print 2 / pages }')" k2u/fault_around_pfn/vmalloc/65536/touch tree/fault/memfd/65536/touch)"
 expect "pfn of contiguous memory takes no more than dma_direct_mmap(), by remap_pfn_range(), too, to 5 %" \
 	"$(ratio 1.05 k2u/pfn/contig/1048576/mmap k2u/dma/dma/1048576/mmap)"
+# Packets: of the receivers those that have a ring in softirq, and those that make a call
+expect "a packet to the module's ring takes no more than one to AF_PACKET's, sent and taken" \
+	"$(ratio 1 k2u/ring/skb/64/packet_64 tree/packet_v2/ring/64/packet_64)"
+expect "a payload is taken from that ring by no more than from AF_PACKET's" \
+	"$(ratio 1 k2u/ring/skb/64/take_64 tree/packet_v2/ring/64/take_64)"
+expect "read() of 64 packets takes no more than recvmmsg() of them" \
+	"$(ratio 1 k2u/read/skb/64/take_64 tree/recv/socket/64/take_64)"
 expect "vmalloc takes no more than a mapped BPF array, to 1 %" \
 	"$(ratio 1.01 k2u/vmalloc/vmalloc/1048576/mmap tree/vmalloc/bpf-array/1048576/mmap)"
 # Made 64 at a time and then consumed, but for what runs a program that outputs nothing;
@@ -219,6 +226,16 @@ expect "nor does its consumer, woken from poll() and asleep again" \
 	"$(ratio 1 k2u/ring/64/woken tree/bpf-ringbuf/64/woken)"
 cat "$tmp/ratios"
 
+expect "every receiver of packets was there, and each packet is accounted for" "$(
+	awk -F , '
+		NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
+		$c["check"] == "accounted" { seen[$c["provider"] "/" $c["method"]] += $c["verdict"] == "pass" }
+		END {
+			n = split("tree/null tree/recv tree/packet_v2 tree/packet_v3 tree/xdp k2u/ring k2u/read", all, " ")
+			for (i = 1; i <= n; i++)
+				if (!seen[all[i]])
+					print all[i] ": no such check, or none passed"
+		}' "$tmp/plain/checks.csv")"
 expect "fault takes $pages faults for $pages pages" "$(faults fault "$pages")"
 expect "pfn takes none" "$(faults pfn 0)"
 expect "vmalloc takes none" "$(faults vmalloc 0)"
