@@ -279,6 +279,148 @@ static int run_writev(struct scene *s)
 	return DONE(pwritev(s->fd, iov, 2, 0));
 }
 
+/* ---- a ring of records ---- */
+
+#define RECORD 64u
+#define RECORDS 5
+
+static struct k2u_stream stream_of(void)
+{
+	return (struct k2u_stream){ .record_size = RECORD, .seed = SEED };
+}
+
+static int run_stream(struct scene *s)
+{
+	struct k2u_stream arg = stream_of();
+
+	s->got_fd = ioctl(s->fd, K2U_IOC_STREAM, &arg);
+	return DONE(s->got_fd);
+}
+
+/* Of what failed nothing is left: neither a descriptor nor the ring */
+static void check_stream(struct scene *s, bool failed)
+{
+	struct k2u_stream arg = stream_of();
+	struct k2u_stream_info info = { 0 };
+	const int fd = ioctl(s->fd, K2U_IOC_STREAM, &arg);
+
+	if (!failed) {
+		assert_int_equal(fd, -1);
+		assert_int_equal(errno, EBUSY);
+		assert_int_equal(ioctl(s->got_fd, K2U_IOC_STREAM_INFO, &info),
+				 0);
+		return;
+	}
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* other: the number of the next descriptor */
+static void prepare_stream(struct scene *s)
+{
+	prepare_buffer(s);
+	s->other = dup(s->watch);
+	close(s->other);
+}
+
+static void clean_default(struct scene *s)
+{
+	if (s->got_fd >= 0)
+		close(s->got_fd);
+	clean_close(s);
+}
+
+static void clean_stream(struct scene *s)
+{
+	if (s->got_fd >= 0)
+		close(s->got_fd);
+	s->got_fd = dup(s->watch);
+	assert_int_equal(s->got_fd, s->other);
+	clean_default(s);
+}
+
+static void prepare_ring(struct scene *s)
+{
+	struct k2u_stream arg = stream_of();
+
+	prepare_buffer(s);
+	s->other = ioctl(s->fd, K2U_IOC_STREAM, &arg);
+	assert_true(s->other >= 0);
+}
+
+static void prepare_records(struct scene *s)
+{
+	struct k2u_produce arg = { .count = RECORDS };
+
+	prepare_ring(s);
+	assert_int_equal(ioctl(s->other, K2U_IOC_PRODUCE, &arg), 0);
+	memset(s->buf, 0, s->size);
+}
+
+static void clean_ring(struct scene *s)
+{
+	close(s->other);
+	clean_close(s);
+}
+
+static int run_produce(struct scene *s)
+{
+	struct k2u_produce arg = { .count = RECORDS };
+
+	return DONE(ioctl(s->other, K2U_IOC_PRODUCE, &arg));
+}
+
+/* All of them or none, and all the counters say so */
+static void check_produce(struct scene *s, bool failed)
+{
+	struct k2u_stream_info info = { 0 };
+
+	assert_int_equal(ioctl(s->other, K2U_IOC_STREAM_INFO, &info), 0);
+	if (info.produced != RECORDS)
+		assert_true(failed && !info.produced);
+	assert_int_equal(info.dropped, 0);
+	assert_int_equal(info.consumed, 0);
+}
+
+static int run_stream_info(struct scene *s)
+{
+	struct k2u_stream_info info = { 0 };
+
+	return DONE(ioctl(s->other, K2U_IOC_STREAM_INFO, &info));
+}
+
+static void check_records(struct scene *s, bool failed)
+{
+	struct k2u_stream_info info = { 0 };
+
+	assert_int_equal(ioctl(s->other, K2U_IOC_STREAM_INFO, &info), 0);
+	assert_int_equal(info.produced, RECORDS);
+	assert_int_equal(info.consumed, 0);
+}
+
+static int run_take(struct scene *s)
+{
+	return DONE(read(s->other, s->buf, s->size));
+}
+
+/* So many are consumed as were read, whole, from the first on */
+static void check_take(struct scene *s, bool failed)
+{
+	const struct k2u_record *record;
+	struct k2u_stream_info info = { 0 };
+
+	assert_int_equal(ioctl(s->other, K2U_IOC_STREAM_INFO, &info), 0);
+	if (failed)
+		assert_int_equal(info.consumed, 0);
+	else
+		assert_in_range(info.consumed, 1, RECORDS);
+	for (uint64_t i = 0; i < info.consumed; i++) {
+		record = (const void *)(s->buf + i * RECORD);
+		assert_int_equal(record->seq, i);
+		assert_int_equal(record->size, RECORD - 32);
+	}
+}
+
 /* ---- mappings ---- */
 
 static int run_mmap(struct scene *s)
@@ -516,6 +658,17 @@ static const struct op ops[] = {
 	BYTES(checksum, EFAULT),
 	BYTES(counters, EFAULT),
 	BYTES(info, EFAULT),
+	OP("default-stream", prepare_open, stream, check_default, clean_default,
+	   ONCE, false, ENOMEM, EFAULT),
+	/* vmalloc, the first */
+	OP("stream", prepare_stream, stream, check_stream, clean_stream, ONCE,
+	   false, ENOMEM, EFAULT),
+	OP("produce", prepare_ring, produce, check_produce, clean_ring, ONCE,
+	   false, EFAULT),
+	OP("stream-info", prepare_records, stream_info, check_records,
+	   clean_ring, ONCE, false, EFAULT),
+	OP("take", prepare_records, take, check_take, clean_ring, ONCE, false,
+	   EFAULT),
 	OP("mmap", prepare_buffer, mmap, check_mmap, clean_mmap, ROWS, false,
 	   ENOMEM),
 	OP("mmap-private", prepare_buffer, mmap, check_mmap, clean_mmap, ROWS,

@@ -353,7 +353,8 @@ void op_ioctl(const struct op *op)
 	static const unsigned long known[] = {
 		K2U_IOC_SETUP,	  K2U_IOC_FILL,	   K2U_IOC_CHECKSUM,
 		K2U_IOC_COUNTERS, K2U_IOC_INSPECT, K2U_IOC_INFO,
-		K2U_IOC_COPY,	  K2U_IOC_METHOD,  K2U_IOC_EXPORT
+		K2U_IOC_COPY,	  K2U_IOC_METHOD,  K2U_IOC_EXPORT,
+		K2U_IOC_STREAM
 	};
 	unsigned long cmd = known[op->a % ARRAY_SIZE(known)];
 	struct expect e = { 0 };
