@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "guest.h"
 
@@ -15,6 +16,7 @@
 #define RECORD 64u
 #define STAMP 0x57a3bULL
 #define CANARY 0xa5
+#define PATIENCE_S 20
 
 /* A buffer, its stream and a mapping of it all */
 struct flow {
@@ -756,9 +758,15 @@ static void start_sleeper(struct sleeper *s, int stream, bool polls)
 	}
 }
 
+/* One that nobody wakes fails the test, and ends with the process */
 static void end_sleeper(struct sleeper *s, ssize_t got, int err)
 {
-	pthread_join(s->id, NULL);
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	if (pthread_timedjoin_np(s->id, NULL, &until))
+		fail_msg("a thread sleeps still after %d s", PATIENCE_S);
 	assert_int_equal(s->err, err);
 	assert_int_equal(s->got, got);
 }
@@ -766,7 +774,7 @@ static void end_sleeper(struct sleeper *s, ssize_t got, int err)
 static void test_waits(void **state)
 {
 	struct flow r = open_ring();
-	struct sleeper s;
+	static struct sleeper s;
 
 	(void)state;
 	produce(&r, 1);
@@ -798,7 +806,7 @@ static void test_signal(void **state)
 {
 	struct sigaction action = { .sa_handler = on_signal }, before;
 	struct flow r = open_ring();
-	struct sleeper s;
+	static struct sleeper s;
 
 	(void)state;
 	assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
@@ -833,7 +841,7 @@ static void test_close_asleep(void **state)
 	for (int polls = 0; polls < 2; polls++) {
 		struct flow r = open_ring();
 		int fd = dup(r.fd), other;
-		struct sleeper s;
+		static struct sleeper s;
 
 		start_sleeper(&s, r.stream, polls);
 		close(r.stream);
@@ -937,7 +945,8 @@ static void test_two_readers(void **state)
 {
 	struct flow r = open_ring();
 	atomic_uchar *seen = calloc(READS, sizeof(*seen));
-	struct reader t[2];
+	static struct reader t[2];
+	const time_t until = time(NULL) + PATIENCE_S;
 	uint64_t made = 0;
 
 	(void)state;
@@ -956,16 +965,17 @@ static void test_two_readers(void **state)
 						   __ATOMIC_ACQUIRE));
 
 		made += produce(&r, room < READS - made ? room : READS - made);
+		if (!room)
+			usleep(1000);
+		assert_true(time(NULL) < until);
 	}
 	/* What each of them ends with: the batch of one may take more */
-	while (pthread_tryjoin_np(t[0].id, NULL)) {
-		produce(&r, 1);
-		usleep(1000);
-	}
-	while (pthread_tryjoin_np(t[1].id, NULL)) {
-		produce(&r, 1);
-		usleep(1000);
-	}
+	for (size_t i = 0; i < 2; i++)
+		while (pthread_tryjoin_np(t[i].id, NULL)) {
+			produce(&r, 1);
+			usleep(1000);
+			assert_true(time(NULL) < until);
+		}
 	for (size_t i = 0; i < READS; i++)
 		assert_int_equal(seen[i], 1);
 	assert_false(t[0].wrong || t[1].wrong);
