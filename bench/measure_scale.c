@@ -20,6 +20,8 @@
 
 /* Turns of a storm that a batch has */
 #define STORM_TURNS 16
+/* Windows of a sample in which a sleep may fall */
+#define BESIDE_ROUNDS 4
 /* Threads of the default list, at most */
 #define MOST_THREADS 16
 
@@ -385,7 +387,8 @@ static int sample_fault_beside(struct cell *c, uint64_t n, struct reading *out)
 {
 	struct pool *p = now_running.threads;
 
-	return fault_own(c, p, job_beside, pool_size(p) > 1, n, out);
+	return fault_own(c, p, job_beside, pool_size(p) > 1, n * BESIDE_ROUNDS,
+			 out);
 }
 
 static int sample_storm(struct cell *c, uint64_t n, struct reading *out)
@@ -476,33 +479,39 @@ static uint64_t fixed_once(const struct run *r, uint64_t size)
 	return 1;
 }
 
-#define PARTS(phase, name, ...)                                               \
-	{                                                                     \
-		[TIME] = { phase, name, UNIT_TIME },                          \
-		[CPU] = { phase, name "_cpu", UNIT_TIME },                    \
-		[VOLUNTARY] = { phase, name "_voluntary", UNIT_COUNT },       \
-		[INVOLUNTARY] = { phase, name "_involuntary", UNIT_COUNT },   \
-		[SHOOTDOWNS] = { phase, name "_tlb", UNIT_COUNT },            \
-		[FAULTS] = { phase, name "_faults", UNIT_COUNT }, __VA_ARGS__ \
+#define PHASE_fault "first-touch"
+#define PHASE_storm "all"
+
+#define PARTS(kind, name, ...)                                             \
+	{                                                                  \
+		[TIME] = { PHASE_##kind, #name, UNIT_TIME },               \
+		[CPU] = { PHASE_##kind, #name "_cpu", UNIT_TIME },         \
+		[VOLUNTARY] = { PHASE_##kind, #name "_voluntary",          \
+				UNIT_COUNT },                              \
+		[INVOLUNTARY] = { PHASE_##kind, #name "_involuntary",      \
+				  UNIT_COUNT },                            \
+		[SHOOTDOWNS] = { PHASE_##kind, #name "_tlb", UNIT_COUNT }, \
+		[FAULTS] = { PHASE_##kind, #name "_faults", UNIT_COUNT },  \
+		__VA_ARGS__                                                \
 	}
 
-#define PROBE_FAULT(what)                              \
-	static const struct probe probe_##what = {     \
-		.access = K2U_ACCESS_MAP,              \
-		.flags = PROBE_BYTES | PROBE_FRESH,    \
-		.metric = PARTS("first-touch", #what), \
-		.begin = begin_fault,                  \
-		.sample = sample_##what,               \
-		.end = put_pools,                      \
-		.finish = finish_fault,                \
-		.fixed = fixed_once,                   \
+#define PROBE_FAULT(what)                           \
+	static const struct probe probe_##what = {  \
+		.access = K2U_ACCESS_MAP,           \
+		.flags = PROBE_BYTES | PROBE_FRESH, \
+		.metric = PARTS(fault, what),       \
+		.begin = begin_fault,               \
+		.sample = sample_##what,            \
+		.end = put_pools,                   \
+		.finish = finish_fault,             \
+		.fixed = fixed_once,                \
 	}
 
 #define PROBE_STORM(what)                          \
 	static const struct probe probe_##what = { \
 		.access = K2U_ACCESS_MAP,          \
 		.flags = PROBE_FRESH,              \
-		.metric = PARTS("all", #what),     \
+		.metric = PARTS(storm, what),      \
 		.begin = get_pools,                \
 		.sample = sample_##what,           \
 		.end = put_pools,                  \
@@ -516,8 +525,9 @@ PROBE_FAULT(fault_own_proc);
 static const struct probe probe_fault_beside = {
 	.access = K2U_ACCESS_MAP,
 	.flags = PROBE_BYTES | PROBE_FRESH,
-	.metric = PARTS("first-touch", "fault_beside",
-			[MAPS] = { "all", "fault_beside_map", UNIT_TIME }),
+	.metric = PARTS(
+		fault,
+		fault_beside, [MAPS] = { "all", "fault_beside_map", UNIT_TIME }),
 	.begin = begin_fault,
 	.sample = sample_fault_beside,
 	.end = put_pools,

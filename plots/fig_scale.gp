@@ -64,7 +64,7 @@ do for [metric in upper_row.' '.lower_row] {
 	set title what(metric)
 	set xlabel (upper ? '' : metric eq 'storm_proc' ? 'processes' : 'threads')
 	set ylabel (rate ? (counted ? 'bytes per instruction' : 'GB/s') : sleeps ? 'of 1000 faults' : \
-		counted && !column ? 'instructions' : '') offset 1
+		counted && !column ? 'instructions' : '') offset (sleeps ? 0 : 1)
 	unset ytics
 	set ytics nomirror textcolor rgb '#222222'
 	unset logscale y

@@ -101,7 +101,7 @@ bool cell_is_compared(const char *const *key)
 	size_t len = strlen(key[METRIC]);
 
 	return (len < 4 || strcmp(key[METRIC] + len - 4, "_svc")) &&
-	       strcmp(key[METRIC], "expected");
+	       strcmp(key[METRIC], "expected") && strcmp(key[UNIT], "count");
 }
 
 bool cell_is_rate(const char *const *key)
