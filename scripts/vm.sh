@@ -14,9 +14,10 @@
 # program of build/tests and its own arguments. WORDS are added to the kernel's
 # command line. BYTES is set as the kernel's fault_around_bytes.
 # With --numa memory and CPUs are shared out evenly among so many nodes, DISTANCE (20)
-# from each other, and there is a CPU for each at least. The guest has an initramfs and two serial ports, no
-# disk and no network. Its lines "<tag>\t<text>" on the second port become files
-# in DIR (see split): of tests tap, state (what the guest was like before and
+# from each other, and there is a CPU for each at least.
+#
+# The guest has an initramfs and two serial ports, no disk and no network. Its lines
+# "<tag>\t<text>" on the second port become files in DIR (see split): of tests tap, state (what the guest was like before and
 # after the module, key=value) and gcov.tar; text that it sends is never executed.
 #
 # N numbers the boot (default 1) and, under icount, seeds all that differs from
