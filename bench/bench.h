@@ -339,6 +339,7 @@ int emit_flush(struct emit *e);
 int emit_env(struct emit *e, json_t *env);
 int emit_progress(struct emit *e, unsigned int done, unsigned int total,
 		  double eta);
+bool emit_any(const struct emit *e);
 int emit_finish(struct emit *e, json_t *env, int status);
 const char *emit_error(const struct emit *e);
 void emit_free(struct emit *e);

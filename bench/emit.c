@@ -357,6 +357,13 @@ static int finish_stream(struct emit *e, json_t *env, int status)
 	return emit_tagged(e, "end", end);
 }
 
+/* Whether there is a sample, or what stands for one */
+bool emit_any(const struct emit *e)
+{
+	/* The first line of samples.csv is its header */
+	return e->lines[EMIT_SAMPLES] > 1 || e->lines[EMIT_CAPABILITY];
+}
+
 int emit_finish(struct emit *e, json_t *env, int status)
 {
 	if (emit_flush(e))

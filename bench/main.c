@@ -404,9 +404,10 @@ static int measure(struct run *r)
 	if (emit_env(r->emit, r->env.root))
 		return output_failed(r);
 	err = run_groups(r);
-	status = stop_signal ? STATUS_SIGNAL :
-		 r->failed   ? STATUS_CHECK :
-			       STATUS_OK;
+	status = stop_signal	   ? STATUS_SIGNAL :
+		 r->failed	   ? STATUS_CHECK :
+		 emit_any(r->emit) ? STATUS_OK :
+				     STATUS_NONE;
 	if (emit_error(r->emit)[0]) {
 		env_end(r, false, emit_error(r->emit));
 		emit_env(r->emit, r->env.root);
@@ -422,6 +423,9 @@ static int measure(struct run *r)
 	}
 	if (emit_finish(r->emit, r->env.root, status))
 		return output_failed(r);
+	if (status == STATUS_NONE)
+		fprintf(stderr,
+			"k2u-bench: nothing that was asked for can be measured here: see \"unavailable\" in checks.csv\n");
 	if (r->failed)
 		fprintf(stderr,
 			"k2u-bench: %u checks failed: see \"fail\" in checks.csv\n",
