@@ -22,11 +22,11 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/k2u-threads.XXXXXX")
 trap 'rm -rf -- "$tmp"' EXIT
 trap 'exit 130' INT TERM
 
-# A fault a page, under mmap_lock; around, under the lock of the VMA; all by mmap()
+# A fault a page, under mmap_lock; around, under the lock of the VMA
 status=0
 "$top/scripts/vm.sh" "--kernel=$kernel" --job=bench --accel=tcg "--out=$tmp/run" "--timeout=$LIMIT_S" \
 	--smp=4 --memory=2G -- --measures=scale "--threads=$THREADS" --providers=k2u \
-	--methods=fault,fault_around,pfn --backings=vmalloc --sizes=16K \
+	--methods=fault,fault_around --backings=vmalloc --sizes=16K \
 	--quick --blocks=1 >"$tmp/vm" 2>&1 || status=$?
 if [ "$status" -eq "$K2U_UNAVAILABLE" ]; then
 	skip "all" "$(sed -n 's/^unavailable: //p' "$tmp/vm")"
