@@ -49,6 +49,7 @@ static u64 k2u_ring_behind(const struct k2u_ring_state *ring, u64 producer)
 
 static u64 k2u_ring_used(const struct k2u_ring_state *ring)
 {
+	/* Pairs with k2u_ring_commit(). */
 	return k2u_ring_behind(ring, smp_load_acquire(&ring->producer));
 }
 

@@ -85,7 +85,9 @@ static __always_inline void k2u_ring_commit(struct k2u_ring_state *ring)
 {
 	const u64 producer = ring->producer + 1;
 
+	/* Pairs with the acquire of read() and poll(). */
 	smp_store_release(&ring->producer, producer);
+	/* Pairs with that of user space. */
 	smp_store_release(&ring->shared->producer, producer);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A ring of records: what it refuses, its order and contents, its counters, how long it lives. */
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -712,6 +713,7 @@ struct sleeper {
 	atomic_int tid;
 	int stream;
 	bool polls;
+	void *to; /* NULL: buf */
 	ssize_t got;
 	int err;
 	short revents;
@@ -725,7 +727,7 @@ static void *sleeper(void *arg)
 
 	s->tid = (int)syscall(SYS_gettid);
 	s->got = s->polls ? poll(&p, 1, -1) :
-			    read(s->stream, s->buf, sizeof(s->buf));
+			    read(s->stream, s->to ?: s->buf, sizeof(s->buf));
 	s->err = s->got < 0 ? errno : 0;
 	s->revents = p.revents;
 	return NULL;
@@ -800,6 +802,58 @@ static void test_waits(void **state)
 static void on_signal(int signal)
 {
 	(void)signal;
+}
+
+/* A reader whose memory does not come holds up other readers, and nobody else */
+static void test_reader_held(void **state)
+{
+	const struct sigaction action = { .sa_handler = on_signal };
+	const int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_zeropage zero = { 0 };
+	static struct sleeper held, waits;
+	struct sigaction before;
+	struct uffd_msg msg;
+	uint64_t buf[RECORD / 8];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct flow r;
+	char *p;
+
+	(void)state;
+	if (uffd < 0)
+		unavailable("userfaultfd: %s", strerror(errno));
+	r = open_ring();
+	p = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	range.range.start = (uintptr_t)p;
+	range.range.len = page_size();
+	zero.range = range.range;
+	assert_int_equal(ioctl(uffd, UFFDIO_API, &api), 0);
+	assert_int_equal(ioctl(uffd, UFFDIO_REGISTER, &range), 0);
+	assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+
+	produce(&r, 2);
+	held = (struct sleeper){ .stream = r.stream, .to = p };
+	assert_int_equal(pthread_create(&held.id, NULL, sleeper, &held), 0);
+	assert_int_equal(read(uffd, &msg, sizeof(msg)), sizeof(msg));
+	assert_int_equal(preadv2(r.stream, &iov, 1, -1, RWF_NOWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_poll(&r, POLLIN);
+	start_sleeper(&waits, r.stream, false);
+	pthread_kill(waits.id, SIGUSR1);
+	end_sleeper(&waits, -1, EINTR);
+	assert_int_equal(produce(&r, 1), 1);
+	assert_balance(&r);
+	assert_int_equal(ioctl(uffd, UFFDIO_ZEROPAGE, &zero), 0);
+	end_sleeper(&held, RECORD, 0);
+	check_record((const uint64_t *)p, RECORD, 0);
+	assert_int_equal(drain(&r, 1), 2);
+	sigaction(SIGUSR1, &before, NULL);
+	close(uffd);
+	munmap(p, page_size());
+	close_ring(&r);
 }
 
 static void test_signal(void **state)
@@ -1158,6 +1212,7 @@ int main(void)
 		cmocka_unit_test(test_poll),
 		cmocka_unit_test(test_nonblock),
 		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_reader_held),
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_close_asleep),
 		cmocka_unit_test(test_endless),
