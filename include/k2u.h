@@ -311,7 +311,7 @@ struct k2u_stream {
 };
 
 #define K2U_STREAM_CALL		0u		/* K2U_IOC_PRODUCE produces */
-#define K2U_STREAM_UDP		1u		/* UDP payloads to a port of this network namespace */
+#define K2U_STREAM_UDP		1u		/* UDP payloads to a port of this net namespace */
 #define K2U_STREAM_STEAL	(1u << 0)	/* no socket gets such a packet: it ends here */
 
 #define K2U_RECORD_MIN		64u
