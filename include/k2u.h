@@ -288,9 +288,10 @@ struct k2u_export {
  *	EBUSY		the buffer has its ring already: until the descriptor is gone
  *	EINVAL		record_size not a multiple of 8 in K2U_RECORD_MIN ..
  *			K2U_RECORD_MAX; the buffer has no room for two records; no such
- *			source
+ *			source; port 0 or a flag that the source has not
  *	EOPNOTSUPP	the buffer has no kernel mapping of all of it (backings vmalloc
- *			and contig have), or is not write-back
+ *			and contig have), or is not write-back; K2U_STREAM_UDP on a
+ *			kernel without CONFIG_INET or CONFIG_NETFILTER
  *	EPERM		K2U_STREAM_UDP: needs CAP_NET_ADMIN in the caller's network namespace
  *	EMFILE, ENOMEM, EINTR	as for K2U_IOC_EXPORT
  *
