@@ -14,7 +14,7 @@ bin=$1 json=$2 methods=${3%%:*} backings=${3#*:}
 shift 3
 # Of huge there is no buffer of this size
 rows=$("$bin/k2u-bench" list | awk -v methods="$methods" -v backings="$backings" '
-	$4 == "wb" && $6 == "yes" && $3 != "huge" && (backings == "" ? $7 == "yes" : index("," backings ",", "," $3 ",")) && (methods == "" || index("," methods ",", "," $2 ",")) { print $1 "/" $2 "/" $3 }')
+	$4 == "wb" && $5 ~ /copy|map/ && $6 == "yes" && $3 != "huge" && (backings == "" ? $7 == "yes" : index("," backings ",", "," $3 ",")) && (methods == "" || index("," methods ",", "," $2 ",")) { print $1 "/" $2 "/" $3 }')
 
 n=0
 for row in $rows; do
