@@ -80,14 +80,15 @@ static const struct source rows[] = {
 int packet_sources(struct sources *s, const char *device)
 {
 	const unsigned int first = s->nr;
-	const char *absent = "";
+	char absent[sizeof(s->v->reason)] = "";
 	unsigned int i;
 
 	packet_k2u_device(device);
 	/* The module's first row: it is missing where the module is */
-	for (i = 0; i < first && !absent[0]; i++)
+	for (i = 0; i < first; i++)
 		if (!strcmp(s->v[i].provider, "k2u")) {
-			absent = s->v[i].reason;
+			/* A copy: the array moves as it grows */
+			snprintf(absent, sizeof(absent), "%s", s->v[i].reason);
 			break;
 		}
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
