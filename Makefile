@@ -141,7 +141,7 @@ $(devmem_GUEST): guest_LIBS = -ljansson
 $(GUEST): $(BUILD)/tests/%: $(BUILD)/tests/guest/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(guest_LIBS)
 
-# The main job; QUICK OUT BOOTS METHODS BACKINGS MEASURES SIZES THREADS VENUE KERNEL
+# The main job; QUICK OUT BOOTS METHODS BACKINGS MEASURES SIZES THREADS VENUE KERNEL CPUS
 # SEED: see README.md.
 bench:
 	@scripts/bench.sh
@@ -200,7 +200,7 @@ help:
 	@echo 'make uninstall     and out of it'
 	@echo 'make bench         measure on this machine; writes results/<run>/ and REPORT.md'
 	@echo '                   QUICK=1 OUT=results/NAME METHODS=a,b MEASURES=a,b SIZES=4K,1M THREADS=1,2'
-	@echo '                   BOOTS=N VENUE=auto|native|vm KERNEL=6.12 (vm) SEED=N'
+	@echo '                   BOOTS=N VENUE=auto|native|vm KERNEL=6.12 CPUS=4 (vm) SEED=N'
 	@echo 'make matrix        the same in a guest of each kernel, and the comparison across them'
 	@echo '                   KERNELS="5.10 6.1 6.12" BOOTS=20 OUT=results/NAME QUICK=1 ...'
 	@echo 'make compare BASE=results/a NEW=results/b   what is slower or faster, and how surely'

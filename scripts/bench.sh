@@ -14,7 +14,8 @@
 #	VENUE=auto|native|vm	auto: the module natively if it can be loaded here;
 #				else the tree provider natively into OUT-tree and
 #				the module in a guest into OUT
-#	KERNEL=6.12		the guest's kernel
+#	KERNEL=6.12 CPUS=4	the guest's kernel; its processors (1). Where KVM is not,
+#				several are emulated in real time, and no hardware's
 #	SEED=N KDIR=DIR		order of the blocks; the running kernel's headers
 #	TEST_SPIN=METHOD:TURNS	plant a slowdown (docs/METHODOLOGY.md, Proof)
 #
@@ -30,7 +31,7 @@ cd -- "$top"
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 QUICK=${QUICK:-} OUT=${OUT:-} METHODS=${METHODS:-} BACKINGS=${BACKINGS:-} MEASURES=${MEASURES:-}
-SIZES=${SIZES:-} THREADS=${THREADS:-} VENUE=${VENUE:-auto} KERNEL=${KERNEL:-} SEED=${SEED:-}
+SIZES=${SIZES:-} THREADS=${THREADS:-} VENUE=${VENUE:-auto} KERNEL=${KERNEL:-} CPUS=${CPUS:-} SEED=${SEED:-}
 KDIR=${KDIR:-/lib/modules/$(uname -r)/build} BOOTS=${BOOTS:-} TEST_SPIN=${TEST_SPIN:-}
 # A guest is stopped after so many seconds: the short set, the full set
 GUEST_QUICK_S=600
@@ -60,6 +61,8 @@ check_settings() {
 	case $VENUE in auto | native | vm) ;; *) die "VENUE=$VENUE: use auto, native or vm" ;; esac
 	case $SEED in *[!0-9]*) die "SEED=$SEED: use a decimal number" ;; esac
 	case $BOOTS in *[!0-9]* | 0*) die "BOOTS=$BOOTS: use a number of boots, from 1" ;; esac
+	case $CPUS in *[!0-9]* | 0* | ???*) die "CPUS=$CPUS: use a number of processors of the guest, 1 to 99" ;; esac
+	[ -z "$CPUS" ] || [ "$VENUE" = vm ] || die "CPUS=$CPUS is of a guest: use it with VENUE=vm"
 	methods=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' include/methods.def | tr '\n' ' ')
 	measures=$(sed -n 's/^K2U_MEASURE(\([a-z0-9_]*\),.*/\1/p' bench/measures.def | tr '\n' ' ')
 	[ -z "$METHODS" ] || check_list METHODS "$METHODS" "${methods}anon"
@@ -312,7 +315,7 @@ guest() {
 		return
 	fi
 	if [ -z "$BOOTS" ] && ! is_run "$run"; then
-		part scripts/vm.sh "--kernel=$KERNEL" --job=bench "--out=$run" "--timeout=$limit" \
+		part scripts/vm.sh "--kernel=$KERNEL" --job=bench "--out=$run" "--timeout=$limit" "--smp=${CPUS:-1}" \
 			${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS:$BACKINGS" \
 			-- "--run-id=$id" ${TEST_SPIN:+"--test-spin=$TEST_SPIN"} "$@" >"$tmp/vm"
 		measured "$run"
@@ -321,7 +324,7 @@ guest() {
 	for boot in $boots; do
 		printf '%s\t%s\t%s\n' "$run" "$KERNEL" "$boot"
 	done >"$tmp/queue"
-	part scripts/guests.sh "--timeout=$limit" "--jobs=$(guest_jobs "$(field venue "$tmp/guest")")" \
+	part scripts/guests.sh "--timeout=$limit" "--jobs=$(guest_jobs "$(field venue "$tmp/guest")")" "--smp=${CPUS:-1}" \
 		${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} "--hyperfine=$METHODS:$BACKINGS" "$tmp/queue" \
 		-- "--run-id=$id" ${TEST_SPIN:+"--test-spin=$TEST_SPIN"} "$@"
 	[ "$status" -eq 0 ] || failed=1
@@ -383,7 +386,7 @@ else
 	status=0
 	scripts/deps.sh --for=guest || status=$?
 	if [ "$status" -eq 0 ]; then
-		part scripts/vm.sh "--kernel=$KERNEL" --job=probe >"$tmp/guest"
+		part scripts/vm.sh "--kernel=$KERNEL" --job=probe "--smp=${CPUS:-1}" >"$tmp/guest"
 	fi
 	if [ "$status" -eq 0 ]; then
 		there=$started-$(version "$(field release "$tmp/guest")")

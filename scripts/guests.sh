@@ -3,7 +3,7 @@
 # Boot guests one after the other, or side by side, and join each boot to its run.
 #
 #	scripts/guests.sh --timeout=S [--jobs=N] [--insmod=PARAMETERS]
-#		[--hyperfine=METHODS:BACKINGS] QUEUE [-- ARGUMENT...]
+#		[--hyperfine=METHODS:BACKINGS] [--smp=N] QUEUE [-- ARGUMENT...]
 #
 # QUEUE is a file of lines "RUN<tab>KERNEL<tab>BOOT", taken in their order by N
 # workers (default 1). A boot is measured into RUN/boot-BOOT and, when it is
@@ -19,19 +19,20 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=scripts/lib.sh
 . "$top/scripts/lib.sh"
 
-limit='' jobs=1 insmod='' hyperfine=no
+limit='' jobs=1 insmod='' hyperfine=no smp=1
 while [ $# -gt 0 ]; do
 	case $1 in
 	--timeout=*) limit=${1#*=} ;;
 	--jobs=*) jobs=${1#*=} ;;
 	--insmod=*) insmod=${1#*=} ;;
 	--hyperfine=*) hyperfine=${1#*=} ;;
+	--smp=*) smp=${1#*=} ;;
 	*) break ;;
 	esac
 	shift
 done
 if [ $# -eq 0 ] || [ -z "$limit" ]; then
-	die "usage: guests.sh --timeout=S [--jobs=N] [--insmod=PARAMETERS] [--hyperfine=METHODS:BACKINGS] QUEUE [-- ARGUMENT...]"
+	die "usage: guests.sh --timeout=S [--jobs=N] [--insmod=PARAMETERS] [--hyperfine=METHODS:BACKINGS] [--smp=N] QUEUE [-- ARGUMENT...]"
 fi
 queue=$1
 shift
@@ -97,7 +98,7 @@ measure() {
 	log=$tmp/log.$number
 	[ "$total" -gt 1 ] || log=/dev/stderr
 	"$top/scripts/vm.sh" "--kernel=$kernel" --job=bench "--out=$stage" "--timeout=$limit" \
-		"--boot=$boot" "--insmod=$insmod" "--hyperfine=$whole" -- "$@" \
+		"--boot=$boot" "--insmod=$insmod" "--hyperfine=$whole" "--smp=$smp" -- "$@" \
 		>"$tmp/out.$number" 2>>"$log" &
 	child=$!
 	wait "$child" || status=$?

@@ -7,7 +7,7 @@
 #	BOOTS=N			boots of each (default 20)
 #	OUT=DIR			a run per kernel in it (default results/matrix); what
 #				is there is not measured again
-#	QUICK=1 METHODS= BACKINGS= MEASURES= SIZES= SEED= TEST_SPIN=	as of make bench
+#	QUICK=1 METHODS= BACKINGS= MEASURES= SIZES= THREADS= CPUS= SEED= TEST_SPIN=	as of make bench
 #
 # The boots go round the kernels in balanced order, so that a drift of this
 # machine hits all of them alike. A kernel that cannot be had becomes a line of
@@ -24,7 +24,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 KERNELS=${KERNELS:-5.10 6.1 6.12 6.18 7.0 7.2 7.3}
 BOOTS=${BOOTS:-20} OUT=${OUT:-results/matrix} QUICK=${QUICK:-}
 METHODS=${METHODS:-} BACKINGS=${BACKINGS:-} MEASURES=${MEASURES:-} SIZES=${SIZES:-} SEED=${SEED:-}
-TEST_SPIN=${TEST_SPIN:-}
+TEST_SPIN=${TEST_SPIN:-} THREADS=${THREADS:-} CPUS=${CPUS:-}
 GUEST_QUICK_S=600
 GUEST_S=5400
 
@@ -36,6 +36,7 @@ for kernel in $KERNELS; do
 	seen="$seen $kernel"
 done
 case $BOOTS in '' | *[!0-9]* | 0*) die "BOOTS=$BOOTS: use a number of boots, from 1" ;; esac
+case $CPUS in *[!0-9]* | 0* | ???*) die "CPUS=$CPUS: use a number of processors of a guest, 1 to 99" ;; esac
 case $QUICK in '' | 0 | 1) ;; *) die "QUICK=$QUICK: use QUICK=1, or leave it out for the full set" ;; esac
 OUT=$(plain_path OUT "$OUT")
 [ ! -e "$OUT/env.json" ] || die "$OUT is a run, not a matrix of runs: choose another OUT"
@@ -64,6 +65,7 @@ settings() {
 	[ -z "$BACKINGS" ] || echo "--backings=$BACKINGS"
 	[ -z "$MEASURES" ] || echo "--measures=$MEASURES"
 	[ -z "$SIZES" ] || echo "--sizes=$SIZES"
+	[ -z "$THREADS" ] || echo "--threads=$THREADS"
 	[ -z "$SEED" ] || echo "--seed=$SEED"
 	[ -z "$TEST_SPIN" ] || echo "--test-spin=$TEST_SPIN"
 }
@@ -91,7 +93,7 @@ make --no-print-directory -j "$(nproc)" programs >"$tmp/make" 2>&1 || {
 failed=0 have='' jobs=''
 echo kernel,reason >"$tmp/gaps"
 for kernel in $KERNELS; do
-	part scripts/vm.sh "--kernel=$kernel" --job=probe >"$tmp/probe" 2>"$tmp/err"
+	part scripts/vm.sh "--kernel=$kernel" --job=probe "--smp=${CPUS:-1}" >"$tmp/probe" 2>"$tmp/err"
 	if [ "$status" -eq 0 ]; then
 		have="$have${have:+ }$kernel"
 		jobs=$(guest_jobs "$(field venue "$tmp/probe")")
@@ -124,7 +126,7 @@ if [ -s "$tmp/queue" ]; then
 	while read -r setting; do
 		set -- "$@" "$setting"
 	done <"$tmp/settings"
-	part scripts/guests.sh "--timeout=$limit" "--jobs=$jobs" ${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} \
+	part scripts/guests.sh "--timeout=$limit" "--jobs=$jobs" "--smp=${CPUS:-1}" ${TEST_SPIN:+"--insmod=test_spin=$TEST_SPIN"} \
 		"$tmp/queue" -- "--run-id=${OUT##*/}" "$@"
 	[ "$status" -eq 0 ] || failed=1
 else

@@ -6,7 +6,7 @@
 #		      [--accel=auto|tcg|icount] [--boot=N] [--insmod=PARAMETERS]
 #		      [--hyperfine=METHODS:BACKINGS] [--smp=N] [--memory=SIZE] [--append=WORDS]
 #		      [--fault-around=BYTES] [--numa=NODES[:DISTANCE]] [-- ARGUMENT...]
-#	scripts/vm.sh --kernel=KERNEL --job=probe
+#	scripts/vm.sh --kernel=KERNEL --job=probe [--smp=N]
 #
 # probe only says what bench would use. bench runs "k2u-bench run ARGUMENT..." and with
 # --hyperfine scripts/hyperfine.sh (comma lists, see there); tests
@@ -25,8 +25,9 @@
 # blocks. The same N gives the same boot again.
 #
 # auto (of bench): KVM where a guest of this very kernel has been seen to boot
-# under it, else icount, where time counts instructions. auto of tests: KVM or
-# plain emulation. stdout: key=value lines (venue, kernel, release).
+# under it, else icount, where time counts instructions; with several processors
+# plain emulation, as icount lets them run by turns. auto of tests: KVM or plain
+# emulation. stdout: key=value lines (venue, kernel, release).
 # Exit status: that of the job; 77 no such kernel; 124 timeout; 130 interrupted.
 # shellcheck disable=SC2317 # functions that traps call
 set -eu
@@ -389,7 +390,7 @@ venue=$accel
 if [ "$accel" = auto ]; then
 	if kvm_boots; then
 		venue=kvm
-	elif [ -n "$disk" ]; then
+	elif [ -n "$disk" ] || [ "$smp" -gt 1 ]; then
 		venue=tcg
 	elif [ "$job" = tests ]; then
 		venue=tcg

@@ -61,6 +61,8 @@ fails 'a bad size' "SIZES: '4Q' is no size" SIZES=4K,4Q "OUT=$tmp/out/run"
 fails 'an unknown venue' 'VENUE=moon: use auto, native or vm' VENUE=moon "OUT=$tmp/out/run"
 fails 'an unknown kernel' "KERNEL: no '9.9'; there are: .*6.12" KERNEL=9.9 "OUT=$tmp/out/run"
 fails 'a bad seed' 'SEED=x: use a decimal number' SEED=x "OUT=$tmp/out/run"
+fails 'processors that are no number' 'CPUS=x: use a number of processors' CPUS=x VENUE=vm "OUT=$tmp/out/run"
+fails 'processors of this machine' 'CPUS=4 is of a guest: use it with VENUE=vm' CPUS=4 "OUT=$tmp/out/run"
 expect 'no directory is left by these' "$(ls -A "$tmp/out")"
 
 # refuses NAME PATTERN ARGUMENT...: k2u-bench itself with a bad argument
