@@ -7,7 +7,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
@@ -16,9 +15,9 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf.h"
 #include "packet.h"
 
 #ifndef SOL_XDP
@@ -43,62 +42,42 @@ struct xdp {
 	int map, program, link;
 };
 
-static int bpf(int command, union bpf_attr *attr)
-{
-	return syscall(SYS_bpf, command, attr, sizeof(*attr));
-}
-
-#define INSN(c, d, s, o, i)                                              \
-	{                                                                \
-		.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), \
-		.imm = (i)                                               \
-	}
-#define LOAD(size, dst, src, off) \
-	INSN(BPF_LDX | BPF_MEM | (size), dst, src, off, 0)
 /* Leave by the last two instructions, PASS of them away */
-#define UNLESS(reg, value, away) \
-	INSN(BPF_JMP | BPF_JNE | BPF_K, reg, 0, away, value)
+#define UNLESS(reg, value, away) BPF_JMP_IMM(BPF_JNE, reg, value, away)
 
 /* bpf_redirect_map() for UDP to our port in one piece, XDP_PASS for all else */
 static int load_program(int map)
 {
 	const struct bpf_insn insns[] = {
-		INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0),
-		LOAD(BPF_W, 2, 1, offsetof(struct xdp_md, data)),
-		LOAD(BPF_W, 3, 1, offsetof(struct xdp_md, data_end)),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_X, 4, 2, 0, 0),
-		INSN(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, HEADERS),
-		INSN(BPF_JMP | BPF_JGT | BPF_X, 4, 3, 17, 0),
-		LOAD(BPF_H, 5, 2, 12),
+		BPF_MOV64_REG(6, 1),
+		BPF_LDX_MEM(BPF_W, 2, 1, offsetof(struct xdp_md, data)),
+		BPF_LDX_MEM(BPF_W, 3, 1, offsetof(struct xdp_md, data_end)),
+		BPF_MOV64_REG(4, 2),
+		BPF_ALU64_IMM(BPF_ADD, 4, HEADERS),
+		BPF_JMP_REG(BPF_JGT, 4, 3, 17),
+		BPF_LDX_MEM(BPF_H, 5, 2, 12),
 		UNLESS(5, htons(ETH_P_IP), 15),
-		LOAD(BPF_B, 5, 2, ETH_HLEN),
+		BPF_LDX_MEM(BPF_B, 5, 2, ETH_HLEN),
 		UNLESS(5, 0x45, 13),
-		LOAD(BPF_B, 5, 2, ETH_HLEN + 9),
+		BPF_LDX_MEM(BPF_B, 5, 2, ETH_HLEN + 9),
 		UNLESS(5, IPPROTO_UDP, 11),
-		LOAD(BPF_H, 5, 2, ETH_HLEN + 6),
-		INSN(BPF_ALU64 | BPF_AND | BPF_K, 5, 0, 0, htons(0x3fff)),
+		BPF_LDX_MEM(BPF_H, 5, 2, ETH_HLEN + 6),
+		BPF_ALU64_IMM(BPF_AND, 5, htons(0x3fff)),
 		UNLESS(5, 0, 8),
-		LOAD(BPF_H, 5, 2, ETH_HLEN + 22),
+		BPF_LDX_MEM(BPF_H, 5, 2, ETH_HLEN + 22),
 		UNLESS(5, htons(PACKET_PORT), 6),
-		/* Two: the address of the map */
-		INSN(BPF_LD | BPF_DW | BPF_IMM, 1, BPF_PSEUDO_MAP_FD, 0, map),
-		INSN(0, 0, 0, 0, 0),
-		LOAD(BPF_W, 2, 6, offsetof(struct xdp_md, rx_queue_index)),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, XDP_PASS),
-		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map),
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_PASS),
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+		BPF_LD_MAP_FD(1, map),
+		BPF_LDX_MEM(BPF_W, 2, 6,
+			    offsetof(struct xdp_md, rx_queue_index)),
+		BPF_MOV64_IMM(3, XDP_PASS),
+		BPF_EMIT_CALL(redirect_map),
+		BPF_EXIT_INSN(),
+		BPF_MOV64_IMM(0, XDP_PASS),
+		BPF_EXIT_INSN(),
 	};
-	union bpf_attr attr;
 
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_XDP;
-	attr.expected_attach_type = BPF_XDP;
-	attr.insns = (uintptr_t)insns;
-	attr.insn_cnt = ARRAY_SIZE(insns);
-	attr.license = (uintptr_t) "GPL";
-	return bpf(BPF_PROG_LOAD, &attr);
+	return bpf_program(BPF_PROG_TYPE_XDP, BPF_XDP, insns,
+			   ARRAY_SIZE(insns));
 }
 
 /* Every packet of the flow to the socket: p->fd, of queue 0 */
@@ -106,30 +85,23 @@ static int attach(struct packet *p, struct xdp *x)
 {
 	uint32_t queue = 0, fd = p->fd;
 	union bpf_attr attr;
+	int err;
 
-	memset(&attr, 0, sizeof(attr));
-	attr.map_type = BPF_MAP_TYPE_XSKMAP;
-	attr.key_size = sizeof(queue);
-	attr.value_size = sizeof(fd);
-	attr.max_entries = 1;
-	x->map = bpf(BPF_MAP_CREATE, &attr);
+	x->map = bpf_map(BPF_MAP_TYPE_XSKMAP, sizeof(queue), sizeof(fd), 1, 0);
 	if (x->map < 0)
-		return -errno;
-	memset(&attr, 0, sizeof(attr));
-	attr.map_fd = x->map;
-	attr.key = (uintptr_t)&queue;
-	attr.value = (uintptr_t)&fd;
-	if (bpf(BPF_MAP_UPDATE_ELEM, &attr))
-		return -errno;
+		return x->map;
+	err = bpf_map_put(x->map, &queue, &fd);
+	if (err)
+		return err;
 	x->program = load_program(x->map);
 	if (x->program < 0)
-		return -errno;
+		return x->program;
 	memset(&attr, 0, sizeof(attr));
 	attr.link_create.prog_fd = x->program;
 	attr.link_create.target_ifindex = if_nametoindex("lo");
 	attr.link_create.attach_type = BPF_XDP;
 	attr.link_create.flags = XDP_FLAGS_SKB_MODE;
-	x->link = bpf(BPF_LINK_CREATE, &attr);
+	x->link = bpf_call(BPF_LINK_CREATE, &attr);
 	return x->link < 0 ? -errno : 0;
 }
 

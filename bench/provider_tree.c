@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "bpf.h"
 
 enum { STORE_MEMFD, STORE_BPF, STORE_PERF, STORE_ANON, STORE_NULL };
 
@@ -135,16 +135,9 @@ static const struct source_ops memfd_ops = {
 
 static int bpf_array_open(struct buffer *b)
 {
-	union bpf_attr attr;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.map_type = BPF_MAP_TYPE_ARRAY;
-	attr.key_size = 4;
-	attr.value_size = 8;
-	attr.max_entries = (b->size + 7) / 8;
-	attr.map_flags = BPF_F_MMAPABLE | (b->readonly ? BPF_F_RDONLY : 0);
-	b->fd = syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
-	return b->fd < 0 ? -errno : 0;
+	b->fd = bpf_map(BPF_MAP_TYPE_ARRAY, 4, 8, (b->size + 7) / 8,
+			BPF_F_MMAPABLE | (b->readonly ? BPF_F_RDONLY : 0));
+	return b->fd < 0 ? b->fd : 0;
 }
 
 /*

@@ -4,11 +4,9 @@
  * perf ring buffer, and what they are held against.
  *
  * A BPF program makes them, run by BPF_PROG_TEST_RUN in the caller's context: of a
- * template in a mapped array it sets seq and the last word, and outputs it. A dozen
- * instructions, written here by hand: libbpf would be a dependency for these alone.
+ * template in a mapped array it sets seq and the last word, and outputs it.
  */
 #include <errno.h>
-#include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <sched.h>
@@ -18,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf.h"
 #include "stream.h"
 
 static int poll_fd(int fd, int timeout_ms)
@@ -62,74 +61,22 @@ struct bpf_stream {
 	char *bounce; /* perf: a record that wraps */
 };
 
-static int sys_bpf(enum bpf_cmd cmd, union bpf_attr *attr)
-{
-	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-}
+/* r7: the value, r8: the record's last word; seq is the template's first word */
+#define NEXT_SEQ                                                         \
+	BPF_LDX_MEM(BPF_DW, 1, 7, RECORD), BPF_ALU64_IMM(BPF_ADD, 1, 1), \
+		BPF_STX_MEM(BPF_DW, 7, 1, RECORD),                       \
+		BPF_STX_MEM(BPF_DW, 8, 1, 0)
 
-static int map_create(enum bpf_map_type type, uint32_t key, uint32_t value,
-		      uint32_t entries, uint32_t flags)
-{
-	union bpf_attr attr;
-	int fd;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.map_type = type;
-	attr.key_size = key;
-	attr.value_size = value;
-	attr.max_entries = entries;
-	attr.map_flags = flags;
-	fd = sys_bpf(BPF_MAP_CREATE, &attr);
-	return fd < 0 ? -errno : fd;
-}
-
-#define INSN(op, dst, src, offset, value)             \
-	((struct bpf_insn){ .code = (op),             \
-			    .dst_reg = BPF_REG_##dst, \
-			    .src_reg = (src),         \
-			    .off = (offset),          \
-			    .imm = (int32_t)(value) })
-#define MOV(dst, src) \
-	INSN(BPF_ALU64 | BPF_MOV | BPF_X, dst, BPF_REG_##src, 0, 0)
-#define MOV_IMM(dst, value) INSN(BPF_ALU64 | BPF_MOV | BPF_K, dst, 0, 0, value)
-#define ADD_IMM(dst, value) INSN(BPF_ALU64 | BPF_ADD | BPF_K, dst, 0, 0, value)
-#define LOAD(dst, src, off) \
-	INSN(BPF_LDX | BPF_MEM | BPF_DW, dst, BPF_REG_##src, off, 0)
-#define STORE(dst, off, src) \
-	INSN(BPF_STX | BPF_MEM | BPF_DW, dst, BPF_REG_##src, off, 0)
-#define CALL(function) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_##function)
-/* 64 bits: two instructions. A map, or the address of a byte of its only value */
-#define MAP(dst, fd)                                                    \
-	INSN(BPF_LD | BPF_IMM | BPF_DW, dst, BPF_PSEUDO_MAP_FD, 0, fd), \
-		INSN(0, 0, 0, 0, 0)
-#define VALUE(dst, fd, byte)                                               \
-	INSN(BPF_LD | BPF_IMM | BPF_DW, dst, BPF_PSEUDO_MAP_VALUE, 0, fd), \
-		INSN(0, 0, 0, 0, byte)
+/* r0: what the output returned; not 0: there was no room */
+#define COUNT_DROPS                                                         \
+	BPF_JMP_IMM(BPF_JEQ, 0, 0, 3), BPF_LDX_MEM(BPF_DW, 1, 7, 0),        \
+		BPF_ALU64_IMM(BPF_ADD, 1, 1), BPF_STX_MEM(BPF_DW, 7, 1, 0), \
+		BPF_MOV64_IMM(0, 0), BPF_EXIT_INSN()
 
 static int load(const struct bpf_insn *insn, unsigned int nr)
 {
-	static const char license[] = "GPL"; /* for bpf_perf_event_output() */
-	union bpf_attr attr;
-	int fd;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
-	attr.insns = (uintptr_t)insn;
-	attr.insn_cnt = nr;
-	attr.license = (uintptr_t)license;
-	fd = sys_bpf(BPF_PROG_LOAD, &attr);
-	return fd < 0 ? -errno : fd;
+	return bpf_program(BPF_PROG_TYPE_SCHED_CLS, 0, insn, nr);
 }
-
-/* r7: the value, r8: the record's last word; seq is the template's first word */
-#define NEXT_SEQ \
-	LOAD(1, 7, RECORD), ADD_IMM(1, 1), STORE(7, RECORD, 1), STORE(8, 0, 1)
-
-/* r0: what the output returned; not 0: there was no room */
-#define COUNT_DROPS                                                 \
-	INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3, 0), LOAD(1, 7, 0), \
-		ADD_IMM(1, 1), STORE(7, 0, 1), MOV_IMM(0, 0),       \
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
 static int load_program(struct bpf_stream *p, const struct stream *s,
 			enum output to)
@@ -137,37 +84,37 @@ static int load_program(struct bpf_stream *p, const struct stream *s,
 	const size_t size = s->record_size, last = RECORD + size - 8;
 	const int control = p->control_fd;
 	const struct bpf_insn ringbuf[] = {
-		VALUE(7, control, 0),
-		VALUE(8, control, last),
+		BPF_LD_MAP_VALUE(7, control, 0),
+		BPF_LD_MAP_VALUE(8, control, last),
 		NEXT_SEQ,
-		MAP(1, p->ring_fd),
-		MOV(2, 7),
-		ADD_IMM(2, RECORD),
-		MOV_IMM(3, size),
+		BPF_LD_MAP_FD(1, p->ring_fd),
+		BPF_MOV64_REG(2, 7),
+		BPF_ALU64_IMM(BPF_ADD, 2, RECORD),
+		BPF_MOV64_IMM(3, size),
 		/* Where nobody waits, nobody is woken */
-		MOV_IMM(4, s->sleeps ? 0 : BPF_RB_NO_WAKEUP),
-		CALL(ringbuf_output),
+		BPF_MOV64_IMM(4, s->sleeps ? 0 : BPF_RB_NO_WAKEUP),
+		BPF_EMIT_CALL(ringbuf_output),
 		COUNT_DROPS,
 	};
 	const struct bpf_insn perf[] = {
-		MOV(6, 1),
-		VALUE(7, control, 0),
-		VALUE(8, control, last),
+		BPF_MOV64_REG(6, 1),
+		BPF_LD_MAP_VALUE(7, control, 0),
+		BPF_LD_MAP_VALUE(8, control, last),
 		NEXT_SEQ,
-		MOV(1, 6),
-		MAP(2, p->ring_fd),
-		MOV_IMM(3, 0), /* the index in the map */
-		MOV(4, 7),
-		ADD_IMM(4, RECORD),
-		MOV_IMM(5, size),
-		CALL(perf_event_output),
+		BPF_MOV64_REG(1, 6),
+		BPF_LD_MAP_FD(2, p->ring_fd),
+		BPF_MOV64_IMM(3, 0), /* the index in the map */
+		BPF_MOV64_REG(4, 7),
+		BPF_ALU64_IMM(BPF_ADD, 4, RECORD),
+		BPF_MOV64_IMM(5, size),
+		BPF_EMIT_CALL(perf_event_output),
 		COUNT_DROPS,
 	};
 	const struct bpf_insn nothing[] = {
-		VALUE(7, control, 0),
-		VALUE(8, control, last),
+		BPF_LD_MAP_VALUE(7, control, 0),
+		BPF_LD_MAP_VALUE(8, control, last),
 		NEXT_SEQ,
-		MOV_IMM(0, 0),
+		BPF_MOV64_IMM(0, 0),
 		COUNT_DROPS,
 	};
 
@@ -194,7 +141,7 @@ static int bpf_produce(struct stream *s, uint64_t n, uint64_t stamp)
 		attr.test.data_in = (uintptr_t)packet;
 		attr.test.data_size_in = sizeof(packet);
 		attr.test.repeat = p->made - (record[0] + 1);
-		err = sys_bpf(BPF_PROG_TEST_RUN, &attr) ? errno : 0;
+		err = bpf_call(BPF_PROG_TEST_RUN, &attr) ? errno : 0;
 	} while (err == EINTR && record[0] + 1 != p->made);
 	return err == EINTR ? 0 : -err;
 }
@@ -253,7 +200,7 @@ static int bpf_open(struct stream *s, enum output to,
 	/* Before 5.11, BPF memory counts against it */
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	p->control_fd =
-		map_create(BPF_MAP_TYPE_ARRAY, 4, value, 1, BPF_F_MMAPABLE);
+		bpf_map(BPF_MAP_TYPE_ARRAY, 4, value, 1, BPF_F_MMAPABLE);
 	err = p->control_fd < 0 ? p->control_fd : 0;
 	if (!err) {
 		p->control_len = (value + page_bytes() - 1) / page_bytes() *
@@ -288,7 +235,7 @@ static int ringbuf_make(struct stream *s, struct bpf_stream *p)
 	if (bytes < page)
 		bytes = page;
 	p->mask = bytes - 1;
-	p->ring_fd = map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, bytes, 0);
+	p->ring_fd = bpf_map(BPF_MAP_TYPE_RINGBUF, 0, 0, bytes, 0);
 	if (p->ring_fd < 0)
 		return p->ring_fd;
 	p->ring_len = page;
@@ -380,14 +327,14 @@ static int perf_make(struct stream *s, struct bpf_stream *p)
 	if (p->ring == MAP_FAILED)
 		return -errno;
 	p->data = p->ring + page;
-	p->ring_fd = map_create(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 1, 0);
+	p->ring_fd = bpf_map(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 1, 0);
 	if (p->ring_fd < 0)
 		return p->ring_fd;
 	memset(&update, 0, sizeof(update));
 	update.map_fd = p->ring_fd;
 	update.key = (uintptr_t)&key;
 	update.value = (uintptr_t)&p->event_fd;
-	return sys_bpf(BPF_MAP_UPDATE_ELEM, &update) ? -errno : 0;
+	return bpf_call(BPF_MAP_UPDATE_ELEM, &update) ? -errno : 0;
 }
 
 static int perf_open(struct stream *s)
