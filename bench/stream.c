@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* stream.c - what the sources of records share. */
+#include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -85,6 +87,14 @@ int stream_cpu(int cpu, bool sibling)
 			far = other;
 	}
 	return far;
+}
+
+int stream_poll(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n = poll(&p, 1, timeout_ms);
+
+	return n >= 0 ? n : errno == EINTR ? 0 : -errno;
 }
 
 int streams_probe(struct sources *s, const char *device)

@@ -49,6 +49,8 @@ struct stream_ops {
 	int (*wakeups)(struct stream *s, uint64_t *wakeups);
 	/* Optional: whether there are no such records, and why */
 	bool (*refuse)(size_t record_size, char *why, size_t len);
+	/* What is wanting where open() fails, but for privileges */
+	const char *needs;
 };
 
 /* The sources of records; provider_k2u() and provider_tree() were asked before */
@@ -57,6 +59,7 @@ int stream_k2u(struct sources *s, const char *device);
 int stream_tree(struct sources *s);
 
 extern const struct source_ops stream_source;
+extern const struct stream_ops stream_trace_ops;
 
 /* ---- what is made, what is seen ---- */
 
@@ -84,6 +87,9 @@ static inline void tally_record(struct tally *t, const char *p, size_t size)
 /* A CPU that this process may use besides cpu: its SMT sibling, or none such; or -1 */
 int stream_cpu(int cpu, bool sibling);
 bool cpu_in_list(const char *list, int cpu);
+
+/* Until fd is readable; 0: it is not yet */
+int stream_poll(int fd, int timeout_ms);
 
 void record_template(void *record, size_t size, uint64_t seed);
 uint64_t record_body(size_t size, uint64_t seed);

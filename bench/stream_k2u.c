@@ -2,7 +2,6 @@
 /* stream_k2u.c - records from the module: K2U_IOC_STREAM, by its ring and by read(). */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -180,10 +179,8 @@ static int64_t read_consume(struct stream *s, uint64_t max)
 static int k2u_wait(struct stream *s, int timeout_ms)
 {
 	const struct k2u_ring_stream *p = s->priv;
-	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
-	int n = poll(&pfd, 1, timeout_ms);
 
-	return n >= 0 ? n : errno == EINTR ? 0 : -errno;
+	return stream_poll(p->fd, timeout_ms);
 }
 
 static int k2u_dropped(struct stream *s, uint64_t *dropped)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * stream_tree.c - records from what every kernel has: the BPF ring buffer and the
- * perf ring buffer, and what they are held against.
+ * stream_tree.c - records from what every kernel has: the BPF ring buffer, the perf
+ * ring buffer and that of tracing (stream_trace.c), and what they are held against.
+ * relay is none of them: it has no user in the tree that a program can ask for records.
  *
  * A BPF program makes them, run by BPF_PROG_TEST_RUN in the caller's context: of a
  * template in a mapped array it sets seq and the last word, and outputs it.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -18,14 +18,6 @@
 
 #include "bpf.h"
 #include "stream.h"
-
-static int poll_fd(int fd, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int n = poll(&p, 1, timeout_ms);
-
-	return n >= 0 ? n : errno == EINTR ? 0 : -errno;
-}
 
 static uint64_t power_of_two(uint64_t n)
 {
@@ -158,7 +150,8 @@ static int bpf_wait(struct stream *s, int timeout_ms)
 {
 	const struct bpf_stream *p = s->priv;
 
-	return poll_fd(p->event_fd >= 0 ? p->event_fd : p->ring_fd, timeout_ms);
+	return stream_poll(p->event_fd >= 0 ? p->event_fd : p->ring_fd,
+			   timeout_ms);
 }
 
 static void unmap(void *p, size_t len)
@@ -221,6 +214,8 @@ static int bpf_open(struct stream *s, enum output to,
 		bpf_close(s);
 	return err;
 }
+
+#define BPF_NEEDS "needs CONFIG_BPF_SYSCALL and CONFIG_PERF_EVENTS, Linux 5.8"
 
 /* ---- BPF ring buffer ---- */
 
@@ -285,6 +280,7 @@ static const struct stream_ops ringbuf_ops = {
 	.consume = ringbuf_consume,
 	.wait = bpf_wait,
 	.dropped = bpf_dropped,
+	.needs = BPF_NEEDS,
 };
 
 /* ---- perf ring buffer ---- */
@@ -398,6 +394,7 @@ static const struct stream_ops perf_ops = {
 	.wait = bpf_wait,
 	.dropped = bpf_dropped,
 	.refuse = perf_refuse,
+	.needs = BPF_NEEDS,
 };
 
 /* ---- baselines ---- */
@@ -418,6 +415,7 @@ static const struct stream_ops nothing_ops = {
 	.produce = bpf_produce,
 	.consume = nothing_consume,
 	.dropped = bpf_dropped,
+	.needs = BPF_NEEDS,
 };
 
 /* One record in a cache line, and a word in another that says it was taken */
@@ -500,6 +498,7 @@ static const struct stream_ops flag_ops = {
 	.consume = flag_consume,
 	.dropped = flag_dropped,
 	.refuse = flag_refuse,
+	.needs = "out of memory",
 };
 
 /* ---- rows ---- */
@@ -523,10 +522,8 @@ static const struct source rows[] = {
 		.method = "stream_read",
 		.backing = "trace-pipe",
 		.access = ACCESS_STREAM,
-		.via = "trace_marker_raw written, trace_pipe_raw read",
-		/* relay has no user in the tree that a program can ask for records */
-		.reason =
-			"not measured: what trace_marker_raw is given is copied from user space, not made by the kernel",
+		.stream = &stream_trace_ops,
+		.via = "trace_marker_raw: a write() for each record, copied from user space; trace_pipe_raw: read() of a page",
 	},
 	{
 		.method = "null",
@@ -551,9 +548,18 @@ static void probe(struct source *v)
 	struct stream s = { .src = v, .record_size = 64, .slots = 2, .seed = 1 };
 	const struct stream_ops *ops = v->stream;
 	const char *what = "making it";
+	sigset_t all, signals;
+	cpu_set_t cpus, one;
 	int err;
 
+	/* A ring of one CPU has what is produced there; close() has something to clear up */
 	s.cpu = sched_getcpu();
+	CPU_ZERO(&one);
+	CPU_SET(s.cpu, &one);
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+	sched_setaffinity(0, sizeof(one), &one);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &signals);
 	err = ops->open(&s);
 	if (!err) {
 		what = "producing a record";
@@ -563,13 +569,13 @@ static void probe(struct source *v)
 			err = -ENODATA;
 		ops->close(&s);
 	}
+	sigprocmask(SIG_SETMASK, &signals, NULL);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
 	if (err)
-		snprintf(
-			v->reason, sizeof(v->reason), "%s: %s (%s)", what,
-			strerror(-err),
-			err == -EPERM || err == -EACCES ?
-				"run as root" :
-				"needs CONFIG_BPF_SYSCALL and CONFIG_PERF_EVENTS, Linux 5.8");
+		snprintf(v->reason, sizeof(v->reason), "%s: %s (%s)", what,
+			 strerror(-err),
+			 err == -EPERM || err == -EACCES ? "run as root" :
+							   ops->needs);
 }
 
 int stream_tree(struct sources *s)

@@ -19,9 +19,11 @@ legend = about('titles', all)
 # A line for each source, not for each method
 line(t) = t eq 'ring (vmalloc)' ? 40 : t eq 'stream_read (vmalloc)' ? 10 : \
 	t eq 'ring (bpf-ringbuf)' ? 20 : t eq 'ring (perf-ring)' ? 30 : \
+	t eq 'stream_read (trace-pipe)' ? 110 : \
 	t eq 'null (bpf-run)' ? 60 : t eq 'flag (shm)' ? 50 : 70
 name(t) = t eq 'ring (vmalloc)' ? 'k2u ring' : t eq 'stream_read (vmalloc)' ? 'k2u read()' : \
 	t eq 'ring (bpf-ringbuf)' ? 'BPF ring buffer' : t eq 'ring (perf-ring)' ? 'perf ring buffer' : \
+	t eq 'stream_read (trace-pipe)' ? 'ftrace, a write() for each' : \
 	t eq 'null (bpf-run)' ? 'BPF run, no output' : t eq 'flag (shm)' ? 'flag, no kernel' : t
 
 # Of records from another core where there are such, else from the sibling
@@ -55,9 +57,13 @@ do for [metric in metrics] {
 	set tmargin at screen upper ? 0.86 : 0.495
 	set bmargin at screen upper ? 0.605 : 0.24
 	single = metric[1:7] eq 'latency'
-	# Both of k2u's are produced alike
-	mine = cells(metric).(single ? place.'--size='.small.' ' : metric[1:7] eq 'produce' ? '--method=ring,null ' : '')
+	# Both of k2u's are produced alike: once is enough
+	produced = metric[1:7] eq 'produce'
+	mine = cells(metric).(single ? place.'--size='.small.' ' : produced ? '--method=ring,null ' : '')
 	titles = about('titles', mine)
+	traced = cells(metric).'--provider=tree --method=stream_read '
+	last = words(titles)
+	titles = titles.(produced ? ' '.about('titles', traced) : '')
 	set title what(metric).(single ? size_text(small + 0).(other ? ', other core' : ', sibling') : '')
 	set ylabel (left && counted ? 'instructions' : '') offset 1
 	unset logscale x
@@ -78,7 +84,8 @@ do for [metric in metrics] {
 		unset label 9
 		set yrange [*:*]
 	} else {
-		plot for [i = 1:words(titles)] series((single ? '--x=percentile ' : '').mine) index i - 1 \
+		plot for [i = 1:words(titles)] \
+			series((single ? '--x=percentile ' : '').(i > last ? traced : mine)) index (i > last ? i - last : i) - 1 \
 			using 1:2:3:4 with yerrorlines ls line(word(titles, i)) notitle
 	}
 	unset label
