@@ -444,5 +444,5 @@ const struct stream_ops stream_trace_ops = {
 	.dropped = trace_dropped,
 	.refuse = trace_refuse,
 	.needs =
-		"needs CONFIG_TRACING and an instance in tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
+		"needs CONFIG_TRACING and an instance in tracefs: mount -t tracefs nodev /sys/kernel/tracing",
 };
