@@ -403,7 +403,7 @@ section_stream() {
 	has "$1" --measure=stream || return 0
 	printf '### Records, one after the other\n\n'
 	chart "$1" stream all "Records that the kernel keeps producing"
-	table "$1" 'Producing one record, 64 by a call (`produce_64`), by its size. `null`: the BPF program that outputs nothing, which the rows of BPF and perf contain.' \
+	table "$1" 'Producing one record, 64 by a call (`produce_64`), by its size. `null`: the BPF program that outputs nothing, which the rows of BPF and perf contain. `trace-pipe`: a write() for each, copied from user space.' \
 		--measure=stream --metric=produce_64
 	table "$1" 'Consuming one, every word of it, 64 at a time (`consume_64`).' --measure=stream --metric=consume_64
 	folded "$1" 'Producing and consuming one by a call for each (`produce_1`, `consume_1`).' \
