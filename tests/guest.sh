@@ -93,12 +93,14 @@ column() {
 	sed -n 1p "$1" | tr , '\n' | grep -nx "$2" | cut -d : -f 1
 }
 
-# But for drift, which says little of so few blocks; and of 50 cells one may not be
-# linear: twice as many munmap() of 64 KiB may cross a threshold of an allocator
+# But for drift, which says little of so few blocks. Twice as many mmap() and munmap() of
+# 64 KiB cross thresholds of allocators, so often as the layout of the process has it:
+# they may be off by a quarter; and of 50 of the other cells one by more than 5 %
 expect "all of its checks pass, and there are some" \
-	"$(awk -F , -v v="$(column "$tmp/run/checks.csv" verdict)" \
-		-v c="$(column "$tmp/run/checks.csv" check)" \
+	"$(awk -F , -v v="$(column "$tmp/run/checks.csv" verdict)" -v m="$(column "$tmp/run/checks.csv" metric)" \
+		-v c="$(column "$tmp/run/checks.csv" check)" -v g="$(column "$tmp/run/checks.csv" got)" \
 		'NR > 1 && $c == "linearity" { linear++ }
+		 NR > 1 && $v == "fail" && $c == "linearity" && $m ~ /^m(un)?map$/ && $g > 1.5 && $g < 2.5 { next }
 		 NR > 1 && $v == "fail" && $c == "linearity" { bent[++n] = $0; next }
 		 NR > 1 && $v == "fail" && $c != "steady"
 		 END {
