@@ -284,14 +284,16 @@ struct k2u_export {
  * them, one at a time consumes them: by read() of the file descriptor that this
  * returns (close-on-exec; it holds the open file), or by loads from a mapping of
  * the buffer, by any method, and a store to struct k2u_ring. The ring begins empty.
- *	EBADF		file not open for reading and writing
+ *	EBADF		file not open for reading and writing; eventfd not open
  *	EBUSY		the buffer has its ring already: until the descriptor is gone
  *	EINVAL		record_size not a multiple of 8 in K2U_RECORD_MIN ..
  *			K2U_RECORD_MAX; the buffer has no room for two records; no such
- *			source; port 0 or a flag that the source has not
+ *			source; port 0 or a flag that the source has not; eventfd is
+ *			none, or is set without K2U_STREAM_EVENTFD
  *	EOPNOTSUPP	the buffer has no kernel mapping of all of it (backings vmalloc
  *			and contig have), or is not write-back; K2U_STREAM_UDP on a
  *			kernel without CONFIG_INET or CONFIG_NETFILTER
+ *	ENOSYS		K2U_STREAM_EVENTFD on a kernel without CONFIG_EVENTFD
  *	EPERM		K2U_STREAM_UDP: needs CAP_NET_ADMIN in the caller's network namespace
  *	EMFILE, ENOMEM, EINTR	as for K2U_IOC_EXPORT
  *
@@ -300,20 +302,30 @@ struct k2u_export {
  *			for one unless O_NONBLOCK (EAGAIN). EINVAL: not room for one
  *	poll()		POLLIN while there is a record
  *	ioctl()		K2U_IOC_PRODUCE, K2U_IOC_STREAM_INFO
+ *
+ * With K2U_STREAM_EVENTFD the count of an eventfd(2) goes up by one (until it is full)
+ * after each packet that became a record, and within K2U_IOC_PRODUCE after each 16 KiB of
+ * records, or one that is larger, and the rest: where at least one of them found room, and
+ * whether or not somebody waits. The records are there before it does. So who reads the
+ * eventfd and then takes all records that there are misses none, though at times there
+ * are none. The stream keeps it, whatever becomes of its descriptors; poll() and
+ * read() of the stream are as without.
  */
 struct k2u_stream {
 	__u32 source;		/* K2U_STREAM_* */
 	__u32 record_size;	/* bytes of a slot, struct k2u_record included */
 	__u32 slots;		/* out: a power of two */
 	__u16 port;		/* K2U_STREAM_UDP: IPv4 destination, host byte order; else 0 */
-	__u16 flags;		/* K2U_STREAM_STEAL, or 0 */
+	__u16 flags;		/* K2U_STREAM_STEAL, K2U_STREAM_EVENTFD */
 	__u64 seed;		/* of the payload of K2U_IOC_PRODUCE */
-	__u64 reserved[4];	/* must be 0 */
+	__s32 eventfd;		/* with K2U_STREAM_EVENTFD; else 0 */
+	__u32 reserved[7];	/* must be 0 */
 };
 
 #define K2U_STREAM_CALL		0u		/* K2U_IOC_PRODUCE produces */
 #define K2U_STREAM_UDP		1u		/* UDP payloads to a port of this net namespace */
 #define K2U_STREAM_STEAL	(1u << 0)	/* no socket gets such a packet: it ends here */
+#define K2U_STREAM_EVENTFD	(1u << 1)	/* any source: records are signalled on eventfd */
 
 #define K2U_RECORD_MIN		64u
 #define K2U_RECORD_MAX		65536u
@@ -367,7 +379,7 @@ struct k2u_stream_info {
 	__u64 produced;		/* out: seq of the next record: dropped ones are included */
 	__u64 dropped;		/* out */
 	__u64 consumed;		/* out: by read() and by user space, as the kernel believes it */
-	__u64 wakeups;		/* out: how often a waiter was woken */
+	__u64 wakeups;		/* out: how often a waiter of the descriptor was woken */
 	__u64 reserved[4];	/* must be 0 */
 };
 

@@ -83,7 +83,7 @@ static int k2u_call_start(struct k2u_ring_state *ring,
 	__le64 *word;
 	u32 i;
 
-	if (arg->port || arg->flags)
+	if (arg->port || arg->flags & K2U_STREAM_STEAL)
 		return -EINVAL;
 	record = kvzalloc(ring->record_size, K2U_GFP | __GFP_ACCOUNT);
 	if (!record)
@@ -138,7 +138,7 @@ static long k2u_stream_produce(struct k2u_stream_file *s, void __user *uarg)
 	struct k2u_ring_state *ring = &s->ring;
 	const u64 chunk = max_t(u64, K2U_PRODUCE_BYTES / ring->record_size, 1);
 	struct k2u_produce arg;
-	u64 left, n, before;
+	u64 left, n, before, made;
 	long err = 0;
 
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
@@ -154,9 +154,10 @@ static long k2u_stream_produce(struct k2u_stream_file *s, void __user *uarg)
 		k2u_ring_lock(ring);
 		before = ring->producer;
 		k2u_call_produce(ring, n, arg.stamp);
-		arg.produced += ring->producer - before;
+		made = ring->producer - before;
 		k2u_ring_unlock(ring);
-		k2u_ring_wake(ring);
+		arg.produced += made;
+		k2u_ring_wake(ring, made);
 		if (n == left)
 			break;
 		/* Not restarted: what was produced would be once more. */
@@ -293,6 +294,8 @@ static void k2u_stream_free(struct k2u_stream_file *s)
 {
 	struct k2u_file *f = s->file->private_data;
 
+	if (s->ring.eventfd)
+		eventfd_ctx_put(s->ring.eventfd);
 	mutex_destroy(&s->reading);
 	kfree(s);
 	clear_bit_unlock(K2U_FILE_STREAM, &f->flags);
@@ -340,15 +343,21 @@ static struct k2u_stream_file *k2u_stream_alloc(struct file *file,
 						const struct k2u_stream *arg)
 {
 	struct k2u_file *f = file->private_data;
+	struct eventfd_ctx *eventfd = NULL;
 	struct k2u_stream_file *s;
 	struct k2u_ring_state *ring;
+	int err = -ENOMEM;
 
 	if (test_and_set_bit_lock(K2U_FILE_STREAM, &f->flags))
 		return ERR_PTR(-EBUSY);
 	s = kzalloc(sizeof(*s), K2U_GFP | __GFP_ACCOUNT);
-	if (!s) {
-		clear_bit_unlock(K2U_FILE_STREAM, &f->flags);
-		return ERR_PTR(-ENOMEM);
+	if (!s)
+		goto clear;
+	if (arg->flags & K2U_STREAM_EVENTFD)
+		eventfd = eventfd_ctx_fdget(arg->eventfd);
+	if (IS_ERR(eventfd)) {
+		err = PTR_ERR(eventfd);
+		goto free;
 	}
 	s->file = file;
 	s->buf = buf;
@@ -357,6 +366,7 @@ static struct k2u_stream_file *k2u_stream_alloc(struct file *file,
 	spin_lock_init(&ring->lock);
 	init_waitqueue_head(&ring->wait);
 	ring->source = k2u_stream_sources[arg->source];
+	ring->eventfd = eventfd;
 	ring->record_size = arg->record_size;
 	ring->mask = arg->slots - 1;
 	ring->limit = arg->slots;
@@ -364,6 +374,12 @@ static struct k2u_stream_file *k2u_stream_alloc(struct file *file,
 	ring->data = buf->vaddr + K2U_RING_DATA(PAGE_SIZE);
 	memset(ring->shared, 0, sizeof(*ring->shared));
 	return s;
+
+free:
+	kfree(s);
+clear:
+	clear_bit_unlock(K2U_FILE_STREAM, &f->flags);
+	return ERR_PTR(err);
 }
 
 /* Returns the file descriptor, which nobody has seen before all has succeeded. */
@@ -380,7 +396,9 @@ long k2u_stream_open(struct file *file, void __user *uarg)
 		return -EBADF;
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
-	if (K2U_RESERVED(arg) || arg.flags & ~K2U_STREAM_STEAL ||
+	if (K2U_RESERVED(arg) ||
+	    arg.flags & ~(K2U_STREAM_STEAL | K2U_STREAM_EVENTFD) ||
+	    (arg.eventfd && !(arg.flags & K2U_STREAM_EVENTFD)) ||
 	    arg.source >= ARRAY_SIZE(k2u_stream_sources) ||
 	    !k2u_stream_sources[arg.source])
 		return -EINVAL;

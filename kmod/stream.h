@@ -4,10 +4,12 @@
 #define K2U_STREAM_H
 
 #include <linux/atomic.h>
+#include <linux/eventfd.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 
+#include "compat.h"
 #include "k2u.h"
 
 struct k2u_stream_source;
@@ -27,13 +29,14 @@ struct k2u_ring_state {
 	struct k2u_ring *shared;
 	void *priv; /* the source's own */
 	const struct k2u_stream_source *source;
+	struct eventfd_ctx *eventfd; /* or NULL */
 	wait_queue_head_t wait;
 	atomic64_t wakeups;
 };
 
 /* One per K2U_STREAM_*, in stream.c. */
 struct k2u_stream_source {
-	/* Records may come from here on; it checks port and flags of arg. */
+	/* Records may come from here on; it checks port and STEAL of arg. */
 	int (*start)(struct k2u_ring_state *ring, const struct k2u_stream *arg);
 	/* Where start returned 0. When it returns, nothing produces any more. */
 	void (*stop)(struct k2u_ring_state *ring);
@@ -91,12 +94,19 @@ static __always_inline void k2u_ring_commit(struct k2u_ring_state *ring)
 	smp_store_release(&ring->shared->producer, producer);
 }
 
-/* After all commits of a call, without the lock. */
-static inline void k2u_ring_wake(struct k2u_ring_state *ring)
+/*
+ * After all commits of a call, without the lock; committed: whether there were any.
+ * No wake-up handler may call it: an eventfd's is not to signal another, and the core
+ * warns and does nothing (eventfd_signal_mask(); fs/eventfd.c, since 5.6).
+ */
+static inline void k2u_ring_wake(struct k2u_ring_state *ring, bool committed)
 {
 	/* Its barrier pairs with those of wait_event() and k2u_stream_poll(). */
 	if (wq_has_sleeper(&ring->wait))
 		k2u_ring_wake_waiters(ring);
+	/* Its lock puts the records ahead of the count, for who reads that. */
+	if (unlikely(ring->eventfd) && committed)
+		k2u_eventfd_signal(ring->eventfd);
 }
 
 #endif /* K2U_STREAM_H */

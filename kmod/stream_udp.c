@@ -43,18 +43,20 @@ static void k2u_udp_record(struct k2u_ring_state *ring,
 	const unsigned int room = ring->record_size - sizeof(struct k2u_record);
 	const unsigned int size = min(len, room);
 	struct k2u_record *record;
+	bool made;
 
 	k2u_ring_lock(ring);
 	record = k2u_ring_reserve(ring);
 	/* The copy cannot fail: the packet has so many bytes. */
-	if (record && !skb_copy_bits(skb, at, record + 1, size)) {
+	made = record && !skb_copy_bits(skb, at, record + 1, size);
+	if (made) {
 		record->stamp = 0;
 		record->size = size;
 		record->flags = size < len ? K2U_RECORD_CUT : 0;
 		k2u_ring_commit(ring);
 	}
 	k2u_ring_unlock(ring);
-	k2u_ring_wake(ring);
+	k2u_ring_wake(ring, made);
 }
 
 /*

@@ -165,6 +165,13 @@ static inline pte_t k2u_pte_noexec(pte_t pte)
 	(io_uring_cmd_done(command, result, 0, flags), -EIOCBQUEUED)
 #endif
 
+/* Until 6.8 it was told by how much the count goes up. */
+#ifdef K2U_HAVE_EVENTFD_SIGNAL_ONE
+#define k2u_eventfd_signal(ctx) eventfd_signal(ctx)
+#else
+#define k2u_eventfd_signal(ctx) ((void)eventfd_signal(ctx, 1))
+#endif
+
 #ifdef CONFIG_X86
 #include <asm/msr.h>
 

@@ -8,6 +8,7 @@
  * For a kernel with FAULT_INJECTION (6.12-debug), run by tests/debug.sh.
  */
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 
@@ -65,7 +66,7 @@ struct scene {
 	const char *name;
 	uint32_t id, backing;
 	size_t size;
-	int fd, other, watch;
+	int fd, other, watch, event;
 	char *map, *buf;
 	bool odd; /* the second of two forms of the operation */
 	/* what it left to be undone */
@@ -284,14 +285,18 @@ static int run_writev(struct scene *s)
 #define RECORD 64u
 #define RECORDS 5
 
-static struct k2u_stream stream_of(void)
+/* odd: one that signals an eventfd */
+static struct k2u_stream stream_of(const struct scene *s)
 {
-	return (struct k2u_stream){ .record_size = RECORD, .seed = SEED };
+	return (struct k2u_stream){ .record_size = RECORD,
+				    .flags = s->odd ? K2U_STREAM_EVENTFD : 0,
+				    .seed = SEED,
+				    .eventfd = s->odd ? s->event : 0 };
 }
 
 static int run_stream(struct scene *s)
 {
-	struct k2u_stream arg = stream_of();
+	struct k2u_stream arg = stream_of(s);
 
 	s->got_fd = ioctl(s->fd, K2U_IOC_STREAM, &arg);
 	return DONE(s->got_fd);
@@ -300,7 +305,7 @@ static int run_stream(struct scene *s)
 /* Of what failed nothing is left: neither a descriptor nor the ring */
 static void check_stream(struct scene *s, bool failed)
 {
-	struct k2u_stream arg = stream_of();
+	struct k2u_stream arg = stream_of(s);
 	struct k2u_stream_info info = { 0 };
 	const int fd = ioctl(s->fd, K2U_IOC_STREAM, &arg);
 
@@ -319,6 +324,8 @@ static void check_stream(struct scene *s, bool failed)
 static void prepare_stream(struct scene *s)
 {
 	prepare_buffer(s);
+	s->event = s->odd ? eventfd(0, EFD_CLOEXEC) : -1;
+	assert_true(!s->odd || s->event >= 0);
 	s->other = dup(s->watch);
 	close(s->other);
 }
@@ -337,11 +344,13 @@ static void clean_stream(struct scene *s)
 	s->got_fd = dup(s->watch);
 	assert_int_equal(s->got_fd, s->other);
 	clean_default(s);
+	if (s->event >= 0)
+		close(s->event);
 }
 
 static void prepare_ring(struct scene *s)
 {
-	struct k2u_stream arg = stream_of();
+	struct k2u_stream arg = stream_of(s);
 
 	prepare_buffer(s);
 	s->other = ioctl(s->fd, K2U_IOC_STREAM, &arg);
@@ -663,6 +672,8 @@ static const struct op ops[] = {
 	/* vmalloc, the first */
 	OP("stream", prepare_stream, stream, check_stream, clean_stream, ONCE,
 	   false, ENOMEM, EFAULT),
+	OP("stream-eventfd", prepare_stream, stream, check_stream, clean_stream,
+	   ONCE, true, ENOMEM, EFAULT),
 	OP("produce", prepare_ring, produce, check_produce, clean_ring, ONCE,
 	   false, EFAULT),
 	OP("stream-info", prepare_records, stream_info, check_records,

@@ -9,12 +9,14 @@
  * one nobody else stores the consumer: each record is whole, comes once and in order,
  * and the counters add up. In a wild one others write the shared page, close, make
  * the stream anew, send signals and fork, and some are killed: nothing but the
- * buffer's bytes is spoilt. How threads meet does not follow from the seed.
+ * buffer's bytes is spoilt. Some streams signal an eventfd, which then ends the fair
+ * reader's sleep, and the wild ones close and replace. How threads meet does not follow from the seed.
  */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
@@ -23,6 +25,7 @@
 
 #define DEVICE_FD 100
 #define STREAM_FD 101
+#define EVENT_FD 102
 #define PRODUCERS 2
 #define CALLS 400 /* of one producer, in one round */
 #define WILD 6
@@ -33,12 +36,15 @@ struct thread {
 	pthread_t id;
 	uint64_t state;
 	uint64_t made, records, last; /* what PRODUCE, and what read() gave */
+	uint64_t calls,
+		signals; /* those that made some; what the eventfd counted */
 	char *buf;
 };
 
 static uint64_t seed;
 static unsigned long rounds = 24;
 static uint32_t slots, record;
+static bool signalled; /* of a fair round */
 static struct k2u_ring *shared;
 static atomic_bool over;
 
@@ -67,9 +73,27 @@ static void allow(long result, const char *what)
 	wrong(what);
 }
 
-static int make_stream(void)
+static int make_event(void)
 {
-	struct k2u_stream arg = { .record_size = record, .seed = SEED };
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd < 0)
+		return errno;
+	if (fd != EVENT_FD) {
+		allow(dup3(fd, EVENT_FD, O_CLOEXEC), "dup3");
+		close(fd);
+	}
+	return 0;
+}
+
+static int make_stream(bool signals)
+{
+	struct k2u_stream arg = {
+		.record_size = record,
+		.flags = signals ? K2U_STREAM_EVENTFD : 0,
+		.seed = SEED,
+		.eventfd = signals ? EVENT_FD : 0,
+	};
 	int fd = ioctl(DEVICE_FD, K2U_IOC_STREAM, &arg);
 
 	if (fd < 0)
@@ -94,14 +118,24 @@ static void *produce_fairly(void *arg)
 		if (ioctl(STREAM_FD, K2U_IOC_PRODUCE, &p))
 			wrong("produce");
 		t->made += p.produced;
+		t->calls += p.produced != 0;
 	}
 	return NULL;
+}
+
+static uint64_t count_of_event(void)
+{
+	uint64_t count = 0;
+
+	if (read(EVENT_FD, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		wrong("eventfd");
+	return count;
 }
 
 static void *read_fairly(void *arg)
 {
 	struct thread *t = arg;
-	struct pollfd p = { STREAM_FD, POLLIN, 0 };
+	struct pollfd p = { signalled ? EVENT_FD : STREAM_FD, POLLIN, 0 };
 
 	t->last = UINT64_MAX;
 	for (;;) {
@@ -115,6 +149,8 @@ static void *read_fairly(void *arg)
 			return NULL;
 		if (n < 0 && poll(&p, 1, 20) < 0)
 			wrong("poll");
+		if (n < 0 && p.revents & POLLIN && signalled)
+			t->signals += count_of_event();
 		for (ssize_t i = 0; i < n; i += record) {
 			const uint64_t *word = (const void *)(t->buf + i);
 			const size_t tail = record / 8 - 1;
@@ -134,7 +170,7 @@ static void *read_fairly(void *arg)
 static int fair(struct thread *t)
 {
 	struct k2u_stream_info i = { 0 };
-	uint64_t made = 0;
+	uint64_t made = 0, calls = 0, signals;
 
 	fcntl(STREAM_FD, F_SETFL, O_NONBLOCK);
 	pthread_create(&t[PRODUCERS].id, NULL, read_fairly, &t[PRODUCERS]);
@@ -143,11 +179,15 @@ static int fair(struct thread *t)
 	for (int k = 0; k < PRODUCERS; k++) {
 		pthread_join(t[k].id, NULL);
 		made += t[k].made;
+		calls += t[k].calls;
 	}
 	over = true;
 	pthread_join(t[PRODUCERS].id, NULL);
 	if (ioctl(STREAM_FD, K2U_IOC_STREAM_INFO, &i))
 		wrong("info");
+	signals = t[PRODUCERS].signals + count_of_event();
+	if (signalled ? signals < calls || signals > made : signals)
+		return 10;
 	return i.consumed == made && t[PRODUCERS].records == made &&
 			       i.produced == made + i.dropped ?
 		       0 :
@@ -224,8 +264,32 @@ static void do_remake(struct thread *t)
 {
 	if (below(t, 2))
 		allow(close(STREAM_FD), "close");
-	errno = make_stream();
+	errno = make_stream(below(t, 2));
 	allow(errno ? -1 : 0, "stream");
+}
+
+static void do_event(struct thread *t)
+{
+	struct pollfd p = { EVENT_FD, POLLIN, 0 };
+	uint64_t count = t->state;
+
+	switch (below(t, 8)) {
+	case 0:
+		allow(close(EVENT_FD), "close");
+		break;
+	case 1:
+		errno = make_event();
+		allow(errno ? -1 : 0, "eventfd");
+		break;
+	case 2:
+		allow(write(EVENT_FD, &count, sizeof(count)), "write");
+		break;
+	case 3:
+		allow(poll(&p, 1, (int)below(t, 5)), "poll");
+		break;
+	default:
+		allow(read(EVENT_FD, &count, sizeof(count)), "read");
+	}
 }
 
 static void do_nonblock(struct thread *t)
@@ -265,7 +329,7 @@ static const struct {
 	{ do_produce, 20 }, { do_read, 20 },	{ do_poll, 8 },
 	{ do_take, 10 },    { do_tamper, 12 },	{ do_info, 8 },
 	{ do_remake, 3 },   { do_nonblock, 4 }, { do_fill, 1 },
-	{ do_fork, 1 },
+	{ do_fork, 1 },	    { do_event, 8 },
 };
 
 static void *run_wild(void *arg)
@@ -324,7 +388,8 @@ static int round_of(uint64_t number)
 		return 5;
 	close(fd);
 	record = sizes[below(&self, ARRAY_SIZE(sizes))];
-	if (make_stream())
+	signalled = below(&self, 2);
+	if (make_event() || make_stream(signalled))
 		return 6;
 	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, DEVICE_FD,
 		      (off_t)K2U_MMAP_OFFSET(below(&self, 2) ?

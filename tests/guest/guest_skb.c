@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -147,23 +148,16 @@ struct stream {
 	uint32_t record, slots;
 };
 
-static int try_stream(struct stream *s, uint32_t record, uint32_t slots,
-		      uint16_t port, uint16_t flags)
+static int try_arg(struct stream *s, struct k2u_stream arg, uint32_t slots)
 {
-	struct k2u_stream arg = {
-		.source = K2U_STREAM_UDP,
-		.record_size = record,
-		.port = port,
-		.flags = flags,
-	};
 	int err;
 
 	s->file = open_buffer(K2U_BACKING_VMALLOC,
 			      K2U_RING_DATA(page_size()) +
-				      (size_t)record * slots);
+				      (size_t)arg.record_size * slots);
 	s->fd = ioctl(s->file, K2U_IOC_STREAM, &arg);
 	err = errno;
-	s->record = record;
+	s->record = arg.record_size;
 	s->slots = arg.slots;
 	if (s->fd >= 0) {
 		assert_int_equal(arg.slots, slots);
@@ -172,6 +166,19 @@ static int try_stream(struct stream *s, uint32_t record, uint32_t slots,
 	}
 	close(s->file);
 	return err;
+}
+
+static int try_stream(struct stream *s, uint32_t record, uint32_t slots,
+		      uint16_t port, uint16_t flags)
+{
+	const struct k2u_stream arg = {
+		.source = K2U_STREAM_UDP,
+		.record_size = record,
+		.port = port,
+		.flags = flags,
+	};
+
+	return try_arg(s, arg, slots);
 }
 
 static struct stream open_stream(uint32_t record, uint16_t flags)
@@ -299,6 +306,64 @@ static void test_cut(void **state)
 		assert_record(&s, i, room - 1 + i, SEED + i);
 	assert_record(&s, 4, 65507, SEED + 4);
 	assert_empty(&s);
+	close_stream(&s);
+}
+
+/* A stream of PORT that signals it; the count that it has now, 0: none */
+static struct stream open_signalled(int eventfd)
+{
+	const struct k2u_stream arg = {
+		.source = K2U_STREAM_UDP,
+		.record_size = RECORD,
+		.port = PORT,
+		.flags = K2U_STREAM_STEAL | K2U_STREAM_EVENTFD,
+		.eventfd = eventfd,
+	};
+	struct stream s;
+
+	assert_int_equal(try_arg(&s, arg, SLOTS), 0);
+	return s;
+}
+
+static uint64_t count_of(int eventfd)
+{
+	uint64_t count;
+
+	if (read(eventfd, &count, sizeof(count)) == sizeof(count))
+		return count;
+	assert_int_equal(errno, EAGAIN);
+	return 0;
+}
+
+/* One for each packet that became a record */
+static void test_eventfd(void **state)
+{
+	int efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct stream s;
+
+	(void)state;
+	assert_true(efd >= 0);
+	link_up(65536);
+	s = open_signalled(efd);
+	assert_int_equal(count_of(efd), 0);
+	for (uint64_t i = 0; i < 3; i++) {
+		send_to(PORT, 100, SEED + i);
+		assert_true(comes(efd, 0));
+		assert_int_equal(count_of(efd), 1);
+		assert_record(&s, i, 100, SEED + i);
+	}
+	send_to(OTHER, 100, SEED);
+	assert_false(comes(efd, 0));
+	/* What is dropped is not counted */
+	for (unsigned int i = 0; i < SLOTS + 5; i++)
+		send_to(PORT, 100, SEED);
+	assert_int_equal(stream_info(&s).dropped, 5);
+	assert_int_equal(count_of(efd), SLOTS);
+	/* Closed, it is signalled still, and nobody is there */
+	close(efd);
+	assert_record(&s, 3, 100, SEED);
+	send_to(PORT, 100, SEED);
+	assert_int_equal(stream_info(&s).dropped, 5);
 	close_stream(&s);
 }
 
@@ -685,12 +750,21 @@ static void test_churn(void **state)
 			send_alone(PORT, 1000, SEED);
 	}
 	for (unsigned int i = 0; i < 100; i++) {
-		s = open_stream(RECORD, i % 2 ? K2U_STREAM_STEAL : 0);
+		const int efd = eventfd(0, EFD_CLOEXEC);
+
+		assert_true(efd >= 0);
+		s = i % 3 ? open_stream(RECORD, i % 2 ? K2U_STREAM_STEAL : 0) :
+			    open_signalled(efd);
 		if (i % 10 == 0) {
-			assert_true(comes(s.fd, 5000));
+			assert_true(comes(i % 3 ? s.fd : efd, 5000));
 			assert_record(&s, 0, 1000, SEED);
 		}
+		/* It may be held by the stream alone */
+		if (i % 2)
+			close(efd);
 		close_stream(&s);
+		if (i % 2 == 0)
+			close(efd);
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -712,7 +786,7 @@ static void test_invalid(void **state)
 
 	(void)state;
 	assert_int_equal(try_stream(&s, RECORD, SLOTS, 0, 0), EINVAL);
-	assert_int_equal(try_stream(&s, RECORD, SLOTS, PORT, 2), EINVAL);
+	assert_int_equal(try_stream(&s, RECORD, SLOTS, PORT, 4), EINVAL);
 	assert_int_equal(try_stream(&s, RECORD, SLOTS, PORT, 0xffff), EINVAL);
 	assert_int_equal(try_stream(&s, RECORD + 4, SLOTS, PORT, 0), EINVAL);
 	/* Of packets there is nothing to call for */
@@ -801,6 +875,7 @@ int main(void)
 		cmocka_unit_test_setup(test_contents, setup),
 		cmocka_unit_test_setup(test_mapped, setup),
 		cmocka_unit_test_setup(test_cut, setup),
+		cmocka_unit_test_setup(test_eventfd, setup),
 		cmocka_unit_test_setup(test_steal, setup),
 		cmocka_unit_test_setup(test_overrun, setup),
 		cmocka_unit_test_setup(test_others, setup),
