@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* stream_k2u.c - records from the module: K2U_IOC_STREAM, by its ring and by read(). */
+/*
+ * stream_k2u.c - records from the module: K2U_IOC_STREAM, by its ring, whose consumer
+ * waits by poll() or by an eventfd, and by read().
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,6 +19,8 @@ static const char *device;
 
 struct k2u_ring_stream {
 	int buffer_fd, fd;
+	int eventfd; /* -1: none */
+	bool broken; /* it will be signalled no more */
 	struct k2u_ring *ring; /* mapped; of read(): NULL */
 	size_t len;
 	const char *data;
@@ -33,6 +39,8 @@ static void k2u_close(struct stream *s)
 		close(p->fd);
 	if (p->buffer_fd >= 0)
 		close(p->buffer_fd);
+	if (p->eventfd >= 0)
+		close(p->eventfd);
 	free(p->copy);
 	free(p);
 	s->priv = NULL;
@@ -51,6 +59,10 @@ static int make_ring(struct stream *s, struct k2u_ring_stream *p)
 		.seed = s->seed,
 	};
 
+	if (p->eventfd >= 0) {
+		stream.flags = K2U_STREAM_EVENTFD;
+		stream.eventfd = p->eventfd;
+	}
 	p->buffer_fd = open(device, O_RDWR | O_CLOEXEC);
 	if (p->buffer_fd < 0 || ioctl(p->buffer_fd, K2U_IOC_SETUP, &setup))
 		return -errno;
@@ -62,7 +74,7 @@ static int make_ring(struct stream *s, struct k2u_ring_stream *p)
 	return 0;
 }
 
-static int k2u_open(struct stream *s)
+static int k2u_open(struct stream *s, bool signals)
 {
 	struct k2u_ring_stream *p = calloc(1, sizeof(*p));
 	int err;
@@ -71,16 +83,17 @@ static int k2u_open(struct stream *s)
 		return -ENOMEM;
 	s->priv = p;
 	p->buffer_fd = p->fd = -1;
-	err = make_ring(s, p);
+	p->eventfd = signals ? eventfd(0, EFD_CLOEXEC) : -1;
+	err = signals && p->eventfd < 0 ? -errno : make_ring(s, p);
 	if (err)
 		k2u_close(s);
 	return err;
 }
 
-static int ring_open(struct stream *s)
+static int mapped_open(struct stream *s, bool signals)
 {
 	struct k2u_ring_stream *p;
-	int err = k2u_open(s);
+	int err = k2u_open(s, signals);
 
 	if (err)
 		return err;
@@ -96,10 +109,20 @@ static int ring_open(struct stream *s)
 	return 0;
 }
 
+static int ring_open(struct stream *s)
+{
+	return mapped_open(s, false);
+}
+
+static int eventfd_open(struct stream *s)
+{
+	return mapped_open(s, true);
+}
+
 static int read_open(struct stream *s)
 {
 	struct k2u_ring_stream *p;
-	int err = k2u_open(s);
+	int err = k2u_open(s, false);
 
 	if (err)
 		return err;
@@ -144,6 +167,19 @@ static int k2u_produce(struct stream *s, uint64_t n, uint64_t stamp)
 	}
 }
 
+/* Where the kernel has nothing to signal any more, who waits is told from here */
+static int eventfd_produce(struct stream *s, uint64_t n, uint64_t stamp)
+{
+	struct k2u_ring_stream *p = s->priv;
+	int err = k2u_produce(s, n, stamp);
+
+	if (err) {
+		__atomic_store_n(&p->broken, true, __ATOMIC_RELEASE);
+		eventfd_write(p->eventfd, 1);
+	}
+	return err;
+}
+
 static int64_t ring_consume(struct stream *s, uint64_t max)
 {
 	struct k2u_ring_stream *p = s->priv;
@@ -183,6 +219,19 @@ static int k2u_wait(struct stream *s, int timeout_ms)
 	return stream_poll(p->fd, timeout_ms);
 }
 
+/* A blocking read() has no time limit: the producer's last call ends it */
+static int eventfd_wait(struct stream *s, int timeout_ms)
+{
+	const struct k2u_ring_stream *p = s->priv;
+	eventfd_t signals;
+
+	if (__atomic_load_n(&p->broken, __ATOMIC_ACQUIRE))
+		return 0;
+	if (!eventfd_read(p->eventfd, &signals))
+		return 1;
+	return errno == EINTR ? 0 : -errno;
+}
+
 static int k2u_dropped(struct stream *s, uint64_t *dropped)
 {
 	struct k2u_stream_info info;
@@ -211,6 +260,16 @@ static const struct stream_ops ring_ops = {
 	.wakeups = k2u_wakeups,
 };
 
+/* How many of its signals woke somebody the module does not know */
+static const struct stream_ops eventfd_ops = {
+	.open = eventfd_open,
+	.close = k2u_close,
+	.produce = eventfd_produce,
+	.consume = ring_consume,
+	.wait = eventfd_wait,
+	.dropped = k2u_dropped,
+};
+
 static const struct stream_ops read_ops = {
 	.open = read_open,
 	.close = k2u_close,
@@ -226,6 +285,11 @@ static const struct source rows[] = {
 		.method = "ring",
 		.stream = &ring_ops,
 		.via = "K2U_IOC_STREAM: loads from a mapping of the ring",
+	},
+	{
+		.method = "ring_eventfd",
+		.stream = &eventfd_ops,
+		.via = "K2U_IOC_STREAM: the same, its consumer woken by an eventfd",
 	},
 	{
 		.method = "stream_read",

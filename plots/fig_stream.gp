@@ -10,18 +10,19 @@ what(metric) = metric eq 'produce_64' ? 'producing one, 64 by a call' : \
 	metric eq 'consume_64' ? 'consuming one, 64 at a time' : \
 	metric eq 'produce_1' ? 'producing one by a call' : \
 	metric eq 'wake_1' ? 'one whose consumer is woken, same CPU' : \
-	metric eq 'latency_spin' ? 'due to read, consumer spins, ' : 'due to read, consumer in poll(), '
+	metric eq 'latency_spin' ? 'due to read, consumer spins, ' : 'due to read, consumer sleeps, '
 
 all = cells('produce_64,consume_64'.(timed ? ',latency_spin,latency_poll' : ',produce_1,wake_1'))
 if (about('blocks', all) eq '0') { exit message 'stream: not in this run' }
 legend = about('titles', all)
 
 # A line for each source, not for each method
-line(t) = t eq 'ring (vmalloc)' ? 40 : t eq 'stream_read (vmalloc)' ? 10 : \
+line(t) = t eq 'ring (vmalloc)' ? 40 : t eq 'stream_read (vmalloc)' ? 10 : t eq 'ring_eventfd (vmalloc)' ? 41 : \
 	t eq 'ring (bpf-ringbuf)' ? 20 : t eq 'ring (perf-ring)' ? 30 : \
 	t eq 'stream_read (trace-pipe)' ? 110 : \
 	t eq 'null (bpf-run)' ? 60 : t eq 'flag (shm)' ? 50 : 70
 name(t) = t eq 'ring (vmalloc)' ? 'k2u ring' : t eq 'stream_read (vmalloc)' ? 'k2u read()' : \
+	t eq 'ring_eventfd (vmalloc)' ? 'k2u ring, eventfd' : \
 	t eq 'ring (bpf-ringbuf)' ? 'BPF ring buffer' : t eq 'ring (perf-ring)' ? 'perf ring buffer' : \
 	t eq 'stream_read (trace-pipe)' ? 'ftrace, a write() for each' : \
 	t eq 'null (bpf-run)' ? 'BPF run, no output' : t eq 'flag (shm)' ? 'flag, no kernel' : t
@@ -57,9 +58,9 @@ do for [metric in metrics] {
 	set tmargin at screen upper ? 0.86 : 0.495
 	set bmargin at screen upper ? 0.605 : 0.24
 	single = metric[1:7] eq 'latency'
-	# Both of k2u's are produced alike: once is enough
+	# By read() they are produced as for the ring
 	produced = metric[1:7] eq 'produce'
-	mine = cells(metric).(single ? place.'--size='.small.' ' : produced ? '--method=ring,null ' : '')
+	mine = cells(metric).(single ? place.'--size='.small.' ' : produced ? '--method=ring,ring_eventfd,null ' : '')
 	titles = about('titles', mine)
 	traced = cells(metric).'--provider=tree --method=stream_read '
 	last = words(titles)
