@@ -10,7 +10,8 @@
  * and the counters add up. In a wild one others write the shared page, close, make
  * the stream anew, send signals and fork, and some are killed: nothing but the
  * buffer's bytes is spoilt. Some streams signal an eventfd, which then ends the fair
- * reader's sleep, and the wild ones close and replace. How threads meet does not follow from the seed.
+ * reader's sleep, and the wild ones close and replace. How threads meet does not
+ * follow from the seed.
  */
 #include <poll.h>
 #include <pthread.h>
