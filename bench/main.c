@@ -334,12 +334,13 @@ static bool any_available(const struct run *r)
 	return false;
 }
 
-/* What a mapping is does not vary: unless it is asked for, the first boot says it */
+/* What a mapping is does not vary: unless nothing else is asked for, the first boot says it */
 static bool measure_wanted(const struct measure *m, const struct options *o)
 {
-	if (o->measures)
-		return in_list(o->measures, m->name);
-	return o->boot == 1 || strcmp(m->name, "capability");
+	const bool alone = o->measures && !strchr(o->measures, ',');
+
+	return in_list(o->measures, m->name) &&
+	       (alone || o->boot == 1 || strcmp(m->name, "capability"));
 }
 
 static int plan(struct run *r)

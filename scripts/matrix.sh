@@ -7,7 +7,9 @@
 #	BOOTS=N			boots of each (default 20)
 #	OUT=DIR			a run per kernel in it (default results/matrix); what
 #				is there is not measured again
-#	QUICK=1 METHODS= BACKINGS= MEASURES= SIZES= THREADS= CPUS= SEED= TEST_SPIN=	as of make bench
+#	MEASURES=a,b		default: capability,faults,latency,throughput. Of the others
+#				a campaign of its own is made, as MEASURES=stream,skb
+#	QUICK=1 METHODS= BACKINGS= SIZES= THREADS= CPUS= SEED= TEST_SPIN=	as of make bench
 #
 # The boots go round the kernels in balanced order, so that a drift of this
 # machine hits all of them alike. A kernel that cannot be had becomes a line of
@@ -23,7 +25,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 KERNELS=${KERNELS:-5.10 6.1 6.12 6.18 7.0 7.2 7.3}
 BOOTS=${BOOTS:-20} OUT=${OUT:-results/matrix} QUICK=${QUICK:-}
-METHODS=${METHODS:-} BACKINGS=${BACKINGS:-} MEASURES=${MEASURES:-} SIZES=${SIZES:-} SEED=${SEED:-}
+METHODS=${METHODS:-} BACKINGS=${BACKINGS:-} MEASURES=${MEASURES:-capability,faults,latency,throughput} SIZES=${SIZES:-} SEED=${SEED:-}
 TEST_SPIN=${TEST_SPIN:-} THREADS=${THREADS:-} CPUS=${CPUS:-}
 GUEST_QUICK_S=600
 GUEST_S=5400
@@ -63,7 +65,7 @@ settings() {
 	[ "$QUICK" != 1 ] || echo --quick
 	[ -z "$METHODS" ] || echo "--methods=$METHODS"
 	[ -z "$BACKINGS" ] || echo "--backings=$BACKINGS"
-	[ -z "$MEASURES" ] || echo "--measures=$MEASURES"
+	echo "--measures=$MEASURES"
 	[ -z "$SIZES" ] || echo "--sizes=$SIZES"
 	[ -z "$THREADS" ] || echo "--threads=$THREADS"
 	[ -z "$SEED" ] || echo "--seed=$SEED"
