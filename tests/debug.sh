@@ -68,7 +68,7 @@ done
 echo "# seed $SEED"
 status=0
 "$top/scripts/vm.sh" "--kernel=$kernel" --job=tests "--out=$tmp/out" --smp=2 --memory=2G \
-	--timeout=1500 -- "$@" debug_failnth "debug_race $SEED" "debug_stream $SEED" "debug_load 1" \
+	--timeout=2000 -- "$@" debug_failnth "debug_race $SEED" "debug_stream $SEED" "debug_load 1" \
 	"debug_fuzz --seed=$SEED --ops=$FUZZ" >"$tmp/vm" 2>&1 || status=$?
 [ ! -s "$tmp/out/tap" ] || guest_tap "$tmp/out/tap" "$QUIET|$INJECTED|$REFUSED"
 if [ "$status" -eq 0 ]; then
