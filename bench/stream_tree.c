@@ -301,8 +301,7 @@ static int perf_make(struct stream *s, struct bpf_stream *p)
 		.sample_period = 1,
 		.wakeup_events = 1,
 	};
-	union bpf_attr update;
-	uint32_t key = 0;
+	const uint32_t key = 0;
 
 	if (bytes < page)
 		bytes = page;
@@ -324,13 +323,8 @@ static int perf_make(struct stream *s, struct bpf_stream *p)
 		return -errno;
 	p->data = p->ring + page;
 	p->ring_fd = bpf_map(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 1, 0);
-	if (p->ring_fd < 0)
-		return p->ring_fd;
-	memset(&update, 0, sizeof(update));
-	update.map_fd = p->ring_fd;
-	update.key = (uintptr_t)&key;
-	update.value = (uintptr_t)&p->event_fd;
-	return bpf_call(BPF_MAP_UPDATE_ELEM, &update) ? -errno : 0;
+	return p->ring_fd < 0 ? p->ring_fd :
+				bpf_map_put(p->ring_fd, &key, &p->event_fd);
 }
 
 static int perf_open(struct stream *s)

@@ -63,9 +63,13 @@ check_settings() {
 	case $BOOTS in *[!0-9]* | 0*) die "BOOTS=$BOOTS: use a number of boots, from 1" ;; esac
 	case $CPUS in *[!0-9]* | 0* | ???*) die "CPUS=$CPUS: use a number of processors of the guest, 1 to 99" ;; esac
 	[ -z "$CPUS" ] || [ "$VENUE" = vm ] || die "CPUS=$CPUS is of a guest: use it with VENUE=vm"
-	methods=$(sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' include/methods.def | tr '\n' ' ')
+	# Of the module; and the rows of streams, packets and what the kernel has
+	methods=$({
+		sed -n 's/^K2U_METHOD([0-9]*, \([a-z0-9_]*\),.*/\1/p' include/methods.def
+		sed -n 's/^		\.method = "\([a-z0-9_]*\)",$/\1/p' bench/*.c
+	} | awk '!seen[$0]++' | tr '\n' ' ')
 	measures=$(sed -n 's/^K2U_MEASURE(\([a-z0-9_]*\),.*/\1/p' bench/measures.def | tr '\n' ' ')
-	[ -z "$METHODS" ] || check_list METHODS "$METHODS" "${methods}anon"
+	[ -z "$METHODS" ] || check_list METHODS "$METHODS" "${methods% }"
 	[ -z "$MEASURES" ] || check_list MEASURES "$MEASURES" "${measures% }"
 	[ -z "$KERNEL" ] || check_list KERNEL "$KERNEL" "$(scripts/kernel.sh --list)"
 	bad=$(printf '%s\n' "$SIZES" | tr , '\n' | grep -vxE '[1-9][0-9]*[KMG]?' | sed -n 1p)
