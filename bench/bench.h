@@ -354,6 +354,8 @@ struct place {
 	int node; /* of the memory that is measured */
 };
 
+/* This thread alone; 0 or -errno */
+int place_run_on(int cpu);
 int place_bind(int node);
 int place_enter(const struct place *p, bool own);
 int place_leave(const struct options *o);
@@ -416,6 +418,7 @@ int env_place(struct options *o, char *why, size_t len);
 /* CPUs that we were allowed when env_place() chose one; the i-th, which it chose the 0th */
 unsigned int env_cpus(void);
 int env_cpu(const struct options *o, unsigned int i);
+bool env_allows(int cpu);
 int env_begin(struct run *r);
 void env_end(struct run *r, bool complete, const char *error);
 int env_fact(json_t *root, const char *fact);

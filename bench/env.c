@@ -40,6 +40,11 @@ unsigned int env_cpus(void)
 	return CPU_COUNT(&allowed);
 }
 
+bool env_allows(int cpu)
+{
+	return CPU_ISSET(cpu, &allowed);
+}
+
 int env_cpu(const struct options *o, unsigned int i)
 {
 	unsigned int nr = env_cpus();
@@ -57,7 +62,6 @@ int env_cpu(const struct options *o, unsigned int i)
 int env_place(struct options *o, char *why, size_t len)
 {
 	struct bitmask *mems;
-	cpu_set_t one;
 	bool ours;
 	int cpu;
 
@@ -69,14 +73,12 @@ int env_place(struct options *o, char *why, size_t len)
 		for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
 			if (CPU_ISSET(cpu, &allowed))
 				o->cpu = cpu;
-	CPU_ZERO(&one);
 	if (o->cpu >= CPU_SETSIZE || !CPU_ISSET(o->cpu, &allowed)) {
 		snprintf(why, len, "cpu %d is not ours to use (taskset -p %d)",
 			 o->cpu, getpid());
 		return -EINVAL;
 	}
-	CPU_SET(o->cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one)) {
+	if (place_run_on(o->cpu)) {
 		snprintf(why, len, "cpu %d: %m", o->cpu);
 		return -EINVAL;
 	}

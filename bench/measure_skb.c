@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,13 +277,14 @@ static uint64_t fixed_same(const struct run *r, uint64_t size)
 static const struct probe probe_1 = SAME(1), probe_64 = SAME(64);
 _Static_assert(PACKET_BATCH == 64, "the metrics' names");
 
-/* ---- two threads: one sends flat out, on the run's CPU; one takes, on another ---- */
+/* ---- two threads: one sends flat out, on the run's CPU; one takes, on the next ---- */
 
 enum { PACKET, RATE, SEND_CPU, TAKE_CPU, DROPPED };
 
 struct flood {
 	struct flow *f;
 	pthread_barrier_t ready;
+	int on; /* the taker's CPU */
 	bool done; /* nothing is sent any more */
 	uint64_t taken; /* so far */
 	int64_t cpu;
@@ -299,31 +299,16 @@ static int64_t thread_cpu(void)
 	return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
-/* Any CPU but that one, which may be ours */
-static int move_from(int cpu)
-{
-	cpu_set_t set;
-	int i;
-
-	for (i = 0; i < CPU_SETSIZE; i++) {
-		CPU_ZERO(&set);
-		CPU_SET(i, &set);
-		if (i != cpu && !sched_setaffinity(0, sizeof(set), &set))
-			return 0;
-	}
-	return -ENODEV;
-}
-
 static void *taker(void *arg)
 {
 	struct flood *fl = arg;
 	struct packet *p = &fl->f->p;
 	int64_t cpu;
-	int n = 1;
+	int n = place_run_on(fl->on) ?: 1;
 
 	pthread_barrier_wait(&fl->ready);
 	cpu = thread_cpu();
-	do {
+	while (n > 0) {
 		n = p->src->packet->take(p, PACKET_BATCH);
 		if (n > 0) {
 			__atomic_store_n(&fl->taken, p->taken,
@@ -335,34 +320,18 @@ static void *taker(void *arg)
 			if (!n && !__atomic_load_n(&fl->done, __ATOMIC_ACQUIRE))
 				n = 1;
 		}
-	} while (n > 0);
+	}
 	fl->cpu = thread_cpu() - cpu;
 	fl->err = n;
 	return NULL;
 }
 
-struct taker_start {
-	struct flood *fl;
-	int avoid;
-};
-
-static void *taker_placed(void *arg)
-{
-	struct taker_start *s = arg;
-
-	s->fl->err = move_from(s->avoid);
-	if (s->fl->err) {
-		pthread_barrier_wait(&s->fl->ready);
-		return NULL;
-	}
-	return taker(s->fl);
-}
-
 static int sample_flood(struct cell *c, uint64_t n, struct reading *out)
 {
 	struct flow *f = c->priv;
-	struct flood fl = { .f = f, .taken = f->p.taken };
-	struct taker_start start = { &fl, c->run->opt.cpu };
+	struct flood fl = { .f = f,
+			    .on = env_cpu(&c->run->opt, 1),
+			    .taken = f->p.taken };
 	const uint64_t nr = FLOOD_ROOMS * f->p.room;
 	uint64_t i, begun, lost, taken = 0;
 	int64_t elapsed, cpu;
@@ -373,7 +342,7 @@ static int sample_flood(struct cell *c, uint64_t n, struct reading *out)
 		return err;
 	if (takes(c)) {
 		pthread_barrier_init(&fl.ready, NULL, 2);
-		err = pthread_create(&thread, NULL, taker_placed, &start);
+		err = pthread_create(&thread, NULL, taker, &fl);
 		if (err)
 			return -err;
 		pthread_barrier_wait(&fl.ready);
@@ -407,6 +376,15 @@ static int sample_flood(struct cell *c, uint64_t n, struct reading *out)
 	return 0;
 }
 
+static bool absent_flood(const struct run *r, const struct source *s,
+			 uint64_t size, char *why, size_t len)
+{
+	if (env_cpus() > 1)
+		return false;
+	snprintf(why, len, "a sender and a receiver flat out need two CPUs");
+	return true;
+}
+
 static uint64_t fixed_flood(const struct run *r, uint64_t size)
 {
 	return 1;
@@ -426,6 +404,7 @@ static const struct probe probe_flood = {
 	.begin = begin,
 	.sample = sample_flood,
 	.end = end,
+	.absent = absent_flood,
 	.fixed = fixed_flood,
 };
 
@@ -457,7 +436,7 @@ int measure_skb(struct run *r)
 		if (o->quick && (!sizes[i].quick || (o->icount && size > 1472)))
 			continue;
 		err = group_add(r, "skb", size, size, same, 2);
-		if (err || !o->native ||
+		if (err || o->icount ||
 		    !(o->quick ? sizes[i].quick_flood : sizes[i].flood))
 			continue;
 		err = group_add(r, "skb", size, size, flood, 1);

@@ -7,7 +7,7 @@
 
 #include "bench.h"
 
-static int run_on(int cpu)
+int place_run_on(int cpu)
 {
 	cpu_set_t one;
 
@@ -40,14 +40,14 @@ int place_bind(int node)
  */
 int place_enter(const struct place *p, bool own)
 {
-	int err = run_on(p->cpu);
+	int err = place_run_on(p->cpu);
 
 	return err ? err : place_bind(own ? p->node : p->memory);
 }
 
 int place_leave(const struct options *o)
 {
-	int err = run_on(o->cpu);
+	int err = place_run_on(o->cpu);
 
 	return place_bind(o->node) ?: err;
 }

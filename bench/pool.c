@@ -46,15 +46,6 @@ struct start {
 	struct worker *worker;
 };
 
-static void pin(int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	sched_setaffinity(0, sizeof(one), &one);
-}
-
 /* Before the window, and after it */
 static void account(struct worker *w, int sign)
 {
@@ -103,7 +94,7 @@ static void wait_for(sem_t *sem)
 
 static void work(struct board *b, struct worker *w, bool process)
 {
-	pin(w->cpu);
+	place_run_on(w->cpu);
 	for (;;) {
 		wait_for(&b->go[w->id]);
 		if (!b->fn)

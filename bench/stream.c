@@ -61,8 +61,6 @@ bool cpu_in_list(const char *list, int cpu)
 	}
 }
 
-static cpu_set_t allowed; /* before the run was pinned to one */
-
 static bool topology_has(int cpu, const char *what, int other)
 {
 	char path[96], list[256];
@@ -77,7 +75,7 @@ int stream_cpu(int cpu, bool sibling)
 	int other, far = -1;
 
 	for (other = 0; other < CPU_SETSIZE; other++) {
-		if (other == cpu || !CPU_ISSET(other, &allowed) ||
+		if (other == cpu || !env_allows(other) ||
 		    topology_has(cpu, "thread_siblings_list", other) != sibling)
 			continue;
 		if (sibling || topology_has(cpu, "package_cpus_list", other) ||
@@ -99,9 +97,7 @@ int stream_poll(int fd, int timeout_ms)
 
 int streams_probe(struct sources *s, const char *device)
 {
-	int err;
+	int err = stream_k2u(s, device);
 
-	sched_getaffinity(0, sizeof(allowed), &allowed);
-	err = stream_k2u(s, device);
 	return err ? err : stream_tree(s);
 }

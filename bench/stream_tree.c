@@ -543,15 +543,13 @@ static void probe(struct source *v)
 	const struct stream_ops *ops = v->stream;
 	const char *what = "making it";
 	sigset_t all, signals;
-	cpu_set_t cpus, one;
+	cpu_set_t cpus;
 	int err;
 
 	/* A ring of one CPU has what is produced there; close() has something to clear up */
 	s.cpu = sched_getcpu();
-	CPU_ZERO(&one);
-	CPU_SET(s.cpu, &one);
 	sched_getaffinity(0, sizeof(cpus), &cpus);
-	sched_setaffinity(0, sizeof(one), &one);
+	place_run_on(s.cpu);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &signals);
 	err = ops->open(&s);
