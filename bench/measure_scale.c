@@ -434,24 +434,15 @@ static int finish_fault(struct cell *c)
 
 /* ---- read_shared: one mapping, read by all ---- */
 
+/* As reuse of throughput has it */
 static int begin_read(struct cell *c)
 {
-	uint64_t sum = 0;
-	int err = get_pools(c);
-
-	if (err)
-		return err;
-	use_init(&c->use, c->src, c->buf);
-	err = access_of(c->src)->setup(&c->use, arena_slot(c->slot));
-	if (err)
-		return err;
-	use_fill(&c->use);
-	return access_of(c->src)->consume(&c->use, &sum);
+	return get_pools(c) ?: probe_reuse.begin(c);
 }
 
 static void end_read(struct cell *c)
 {
-	access_of(c->src)->teardown(&c->use);
+	probe_reuse.end(c);
 	put_pools(c);
 }
 
