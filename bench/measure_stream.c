@@ -227,6 +227,40 @@ static bool absent_turns(const struct run *r, const struct source *s,
 PROBE_TURNS(1);
 PROBE_TURNS(64);
 
+/* ---- hand over hand: each is consumed at once, as one who spins would ---- */
+
+static int op_handoff(void *arg, uint64_t i)
+{
+	int err = op_produce(arg, i);
+
+	return err ? err : op_consume(arg, i);
+}
+
+static int sample_handoff(struct cell *c, uint64_t n, struct reading *out)
+{
+	int64_t elapsed;
+	int err = 0;
+
+	while (n-- && !err) {
+		err = timed_loop(op_handoff, c, TURN, &elapsed);
+		reading_add(out, elapsed, TURN, TURN);
+	}
+	return err ? err : account(c);
+}
+
+static const struct probe probe_handoff = {
+	.access = ACCESS_STREAM | ACCESS_STREAM_FLAG,
+	.flags = PROBE_LINEAR,
+	.k = 1,
+	.metric = { { "same", "handoff_1", UNIT_TIME } },
+	.begin = begin_turns,
+	.sample = sample_handoff,
+	.end = end,
+	.finish = finish,
+	.absent = absent_turns,
+	.fixed = fixed_turns,
+};
+
 /* ---- woken for each, on one CPU ---- */
 
 /*
@@ -640,7 +674,8 @@ PROBE_LATENCY(PLACE_OTHER, other, poll, POLLS, ACCESS_STREAM);
 
 /* ---- plan ---- */
 
-static const struct probe *const turns[] = { &probe_turns_1, &probe_turns_64 };
+static const struct probe *const turns[] = { &probe_turns_1, &probe_turns_64,
+					     &probe_handoff };
 static const struct probe *const wake[] = { &probe_wake };
 
 /* The last two of each list are of single records, of some sizes alone */

@@ -408,6 +408,8 @@ section_stream() {
 	table "$1" 'Consuming one, every word of it, 64 at a time (`consume_64`).' --measure=stream --metric=consume_64
 	folded "$1" 'Producing and consuming one by a call for each (`produce_1`, `consume_1`).' \
 		--measure=stream --metric=produce_1,consume_1 --cols=metric
+	table "$1" 'One record, produced by a call and consumed at once, on one CPU (`handoff_1`): what a consumer that spins waits for, but for the way between two CPUs. `flag`: a cache line, and no call.' \
+		--measure=stream --metric=handoff_1
 	table "$1" 'One record whose consumer sleeps in poll() on the same CPU (`wake_1`): produced, woken for, read, asleep again.' \
 		--measure=stream --metric=wake_1
 	for how in spin poll; do
