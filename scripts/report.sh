@@ -162,6 +162,8 @@ draw_campaign() {
 			chart_of "$1" "$any" "$provider" "$figure"
 		done
 	done
+	# Providers side by side
+	! has "$any" --measure=scale || chart_of "$1" "$any" all matrix_scale
 }
 
 # ---- parts of the report ----
@@ -674,6 +676,56 @@ capability_chapter() {
 		"$(text "$first" tool.git)" "$(text "$first" venue)" "$(text "$first" started)"
 }
 
+# campaign_has CAMPAIGN SELECTION...
+campaign_has() {
+	campaign=$1
+	shift
+	[ -n "$("$K2U_STAT" matrix --saved --print=titles "$@" "$campaign" | tr -d ' ')" ]
+}
+
+# campaign_table CAMPAIGN TEXT SELECTION...
+campaign_table() {
+	campaign=$1 text=$2
+	shift 2
+	printf '<details><summary>%s</summary>\n\n' "$text"
+	"$K2U_STAT" matrix --saved --format=md "$@" "$campaign"
+	printf '\n</details>\n\n'
+}
+
+campaign_operations() {
+	campaign_has "$1" --measure=latency,faults || return 0
+	printf '### The largest steps of single operations\n\n'
+	largest_steps "$1" k2u 6 'The module'
+	largest_steps "$1" tree 4 'What every kernel has'
+	explained "$1" >"$tmp/explained"
+	if [ -s "$tmp/explained" ]; then
+		printf '### Why\n\n'
+		sed 's/^### /#### /' "$tmp/explained"
+	fi
+	printf '\n### Single operations, by kernel\n\n'
+	printf 'Every cell, those of throughput as well, is in `%s/matrix.csv`.\n\n<details><summary>Latency, and the cost of a fault</summary>\n\n' "${1#"$top"/}"
+	"$K2U_STAT" matrix --format=md --measure=latency,faults --unit=insn,ns "$1"
+	printf '\n</details>\n\n<details><summary>Counts of faults</summary>\n\n'
+	"$K2U_STAT" matrix --saved --format=md --measure=faults --unit=faults \
+		--metric=minor_rusage,minor_module "$1"
+	printf '\n</details>\n\n'
+}
+
+campaign_scale() {
+	campaign_has "$1" --measure=scale || return 0
+	printf '### Many at once, by kernel\n\n'
+	chart "$1" matrix_scale all "Sleeps of faults beside one that maps, by kernel"
+	campaign_table "$1" 'Faults and maps, by how many threads or processes' --measure=scale \
+		--metric=fault_shared,fault_own,fault_own_proc,fault_beside,fault_beside_map,storm,storm_proc
+}
+
+campaign_others() {
+	for measure in stream skb; do
+		! campaign_has "$1" "--measure=$measure" ||
+			campaign_table "$1" "Measure \`$measure\`" "--measure=$measure"
+	done
+}
+
 campaign_section() {
 	runs_of "$1" >"$tmp/campaign"
 	first=$(sed -n 1p "$tmp/campaign")
@@ -700,21 +752,10 @@ campaign_section() {
 		chart "$1" matrix_use "$provider" "Use of a fresh mapping from kernel to kernel, $provider"
 		chart "$1" matrix_ratio "$provider" "Cost against the oldest kernel, $provider"
 	done
-	printf '### The largest steps of single operations\n\n'
-	largest_steps "$1" k2u 6 'The module'
-	largest_steps "$1" tree 4 'What every kernel has'
-	explained "$1" >"$tmp/explained"
-	if [ -s "$tmp/explained" ]; then
-		printf '### Why\n\n'
-		sed 's/^### /#### /' "$tmp/explained"
-	fi
-	printf '\n### Single operations, by kernel\n\n'
-	printf 'Every cell, those of throughput as well, is in `%s/matrix.csv`.\n\n<details><summary>Latency, and the cost of a fault</summary>\n\n' "${1#"$top"/}"
-	"$K2U_STAT" matrix --format=md --measure=latency,faults --unit=insn,ns "$1"
-	printf '\n</details>\n\n<details><summary>Counts of faults</summary>\n\n'
-	"$K2U_STAT" matrix --saved --format=md --measure=faults --unit=faults \
-		--metric=minor_rusage,minor_module "$1"
-	printf '\n</details>\n\n### What else changed\n\n'
+	campaign_operations "$1"
+	campaign_scale "$1"
+	campaign_others "$1"
+	printf '### What else changed\n\n'
 	printf 'Beside the kernel itself, between each kernel and the one before: look here before blaming a commit.\n\n'
 	before=
 	while IFS= read -r run; do
@@ -725,10 +766,13 @@ campaign_section() {
 		fi
 		before=$run
 	done <"$tmp/campaign"
+	measures=$(get "$first" tool.args | sed -n 's/^\(.* \)*--measures=\([a-z,]*\).*/\2/p')
+	[ "$measures" != capability,faults,latency,throughput ] || measures=
+	cpus=$(get "$first" cpu.allowed | sed -n '/^[2-9]$\|^[1-9][0-9]$/p')
 	printf '### Repeat and cite\n\n    git checkout %s\n    make matrix KERNELS="%s" BOOTS=%s%s\n\n' \
 		"$(word "$first" tool.git)" "$(sed 's/.*\///' "$tmp/campaign" | tr '\n' ' ' | sed 's/ $//')" \
 		"$("$K2U_STAT" boots "$first" | wc -l)" \
-		"$([ "$(get "$first" quick)" != true ] || echo ' QUICK=1')"
+		"$([ "$(get "$first" quick)" != true ] || echo ' QUICK=1')${measures:+ MEASURES=$measures}${cpus:+ CPUS=$cpus}"
 	printf '> k2u %s (git %s), campaign %s, %s, %s.\n\n' "$(text "$first" tool.version)" \
 		"$(text "$first" tool.git)" "$(markdown "${1##*/}")" "$(text "$first" venue)" "$(text "$first" started)"
 }

@@ -74,17 +74,19 @@ static const char *title(const struct series *s, bool provider, char *buf,
 	return row_title(&row, provider, buf, size);
 }
 
-/* "pfn (contig) mmap 1 MiB" */
+/* "pfn (contig) mmap 1 MiB", and by how many threads where not by one */
 static const char *cell_name(const struct series *s, bool provider, char *buf,
 			     size_t size)
 {
-	bool pass = !strcmp(s->key[METRIC], "pass");
+	bool pass = !strcmp(s->key[METRIC], "pass"),
+	     many = strcmp(s->key[THREADS], "1");
 	char method[128], bytes[32];
 
-	snprintf(buf, size, "%s %s%s%s %s",
+	snprintf(buf, size, "%s %s%s%s %s%s%s",
 		 title(s, provider, method, sizeof(method)), s->key[METRIC],
 		 pass ? " " : "", pass ? s->key[PHASE] : "",
-		 format_size(s->size, bytes, sizeof(bytes)));
+		 format_size(s->size, bytes, sizeof(bytes)), many ? " by " : "",
+		 many ? s->key[THREADS] : "");
 	return buf;
 }
 

@@ -370,13 +370,16 @@ case "$*" in
 *--print=sizes*) echo '4096 65536' ;;
 *--print=*) echo 2 ;;
 *--format=dat*) printf '"pfn"\n1 1 1 1 1 1 1 0 0\n2 2 2 2 1 1 1 0 0\n\n\n' ;;
+series*) printf '"%s"\n1 1 1 1\n\n\n' 1 2 3 ;;
 *) echo 1 ;;
 esac
 END
 chmod +x fake
-status=0
-(cd -- "$copy" && K2U_STAT=$tmp/fake K2U_RUN=x K2U_MATRIX=x K2U_PROVIDER=k2u K2U_METHODS=read K2U_TERM=svg K2U_OUT=$tmp/chart.svg \
-	timeout 60 gnuplot plots/fig_matrix_ratio.gp) >out 2>err || status=$?
-expect "names in a chart's commands are quoted" "$([ "$status" -eq 0 ] || cat err; ls "$CANARY" 2>/dev/null)"
+for chart in matrix_ratio matrix_scale; do
+	status=0
+	(cd -- "$copy" && K2U_STAT=$tmp/fake K2U_RUN=x K2U_MATRIX=x K2U_PROVIDER=k2u K2U_METHODS=read K2U_TERM=svg K2U_OUT=$tmp/chart.svg \
+		timeout 60 gnuplot plots/fig_$chart.gp) >out 2>err || status=$?
+	expect "names in the commands of chart $chart are quoted" "$([ "$status" -eq 0 ] || cat err; ls "$CANARY" 2>/dev/null)"
+done
 
 tap_end
