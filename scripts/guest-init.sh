@@ -118,10 +118,13 @@ tests() {
 	for command; do
 		name=${command%% *}
 		printf 'running\t%s\n' "$command" >&3
+		read -r began _ </proc/uptime
 		# shellcheck disable=SC2086 # a program and its arguments
 		CMOCKA_MESSAGE_OUTPUT=TAP ./$command >/tmp/out 2>&1 </dev/null
 		rc=$?
+		read -r now _ </proc/uptime
 		tagged "tap	$name" </tmp/out
+		printf 'tap\t%s\t# took %s s\n' "$name" $((${now%.*} - ${began%.*})) >&3
 		printf 'tap\t%s\tstatus %s\n' "$name" "$rc" >&3
 		dmesg -c | tagged "tap	$name	dmesg"
 	done
