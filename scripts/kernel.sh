@@ -22,6 +22,8 @@
 # than this system may have. Roots are kept in ${XDG_CACHE_HOME:-~/.cache}/k2u,
 # the module in build/kernel/KERNEL. For another architecture the root has its
 # cross-compiler and libraries, and the guest's programs are built there, too.
+# With K2U_INCREMENTAL=1 objects are kept, and only what changed since is compiled, and
+# warned of: for many modules one after the other (tests/mutants.sh).
 # A kernel of ours is built in its root, from the distribution's source; of that
 # only what builds modules is kept, and the key that signs them.
 # stdout: key=value lines (kernel, release, arch, vmlinuz, config,
@@ -409,23 +411,44 @@ in_root() {
 
 # stage: kmod/ and include/ in $scratch of the kernel's root, as src.tar and files
 stage() {
-	scratch=$cache/rootfs/k2u/src
-	rm -rf -- "$scratch"
-	mkdir -- "$scratch"
+	scratch=$cache/rootfs/k2u/$staged
+	rm -rf -- "$cache/rootfs/k2u/src"
+	if [ "$staged" = src ]; then
+		stage_in "$scratch"
+		return
+	fi
+	# What differs is new, and so are its objects; what has gone takes its own along
+	stage_in "$scratch.new"
+	[ -d "$scratch" ] || mkdir -- "$scratch"
+	(cd -- "$scratch" && find . -name '*.[ch]' ! -name '*.mod.c' ! -name have.h) | while read -r file; do
+		[ -e "$scratch.new/$file" ] || rm -- "$scratch/$file"
+	done
+	(cd -- "$scratch.new" && find . -type f) | while read -r file; do
+		cmp -s -- "$scratch.new/$file" "$scratch/$file" && continue
+		mkdir -p -- "$(dirname -- "$scratch/$file")"
+		cp -- "$scratch.new/$file" "$scratch/$file"
+	done
+	rm -rf -- "$scratch.new"
+}
+
+# stage_in DIR
+stage_in() {
+	rm -rf -- "$1"
+	mkdir -- "$1"
 	# What a native build left in kmod/ stays behind
 	tar --create --directory="$top" --sort=name --mtime=@0 --owner=0 --group=0 \
 		--exclude='*.o' --exclude='*.ko' --exclude='*.mod' --exclude='*.mod.c' \
 		--exclude='.*.cmd' --exclude='.tmp_versions' --exclude=Module.symvers \
 		--exclude=modules.order --exclude='kmod/compat/have.h' \
-		--file="$scratch/src.tar" kmod include
-	tar --extract --directory="$scratch" --file="$scratch/src.tar" --no-same-owner
+		--file="$1/src.tar" kmod include
+	tar --extract --directory="$1" --file="$1/src.tar" --no-same-owner
 }
 
 # module LOG ARGUMENT...: build what was staged
 module() {
 	log=$1
 	shift
-	in_root timeout -k 10 600 make -C "/lib/modules/$release/build" M=/k2u/src/kmod \
+	in_root timeout -k 10 600 make -C "/lib/modules/$release/build" "M=/k2u/$staged/kmod" \
 		${triplet:+"ARCH=$kbuild_arch" "CROSS_COMPILE=$triplet-"} -j "$(nproc)" "$@" modules >"$log" 2>&1 </dev/null 9>&- && return
 	grep -iE 'error|^(sh|mount|unshare):' "$log" >&2 || tail -n 20 "$log" >&2
 	die "k2u.ko does not build for $release: see $log"
@@ -446,10 +469,10 @@ build() {
 			;;
 		*) module "$out/build.log" W=1 ;;
 		esac
-		mv -- "$scratch/kmod/k2u.ko" "$out/k2u.ko"
+		cp -- "$scratch/kmod/k2u.ko" "$out/k2u.ko"
 		printf '%s\n' "$key" >"$out/key"
 	fi
-	rm -rf -- "$scratch"
+	[ "$staged" != src ] || rm -rf -- "$scratch"
 }
 
 # gcov KERNEL DIR: what the lines of $out/k2u.ko were counted to, for all its objects together
@@ -567,6 +590,10 @@ esac
 case " $(list) " in *" $kernel "*) ;; *) usage ;; esac
 set_arch "$kernel"
 [ "$(uname -m)" = x86_64 ] || unavailable "kernel $kernel: guests need an x86-64 host, this one is $(uname -m)"
+
+# Where the module is built in the root. What is built for gcov tells the paths
+staged=src
+[ -z "${K2U_INCREMENTAL:-}" ] || [ "$job" != build ] || case $kernel in *-gcov) ;; *) staged=kept ;; esac
 
 cache=$K2U_CACHE/kernel/${kernel%-gcov}
 [ "$job" != system ] || [ "$triplet$own" = no ] || unavailable "kernel $kernel: only of Debian's x86-64 kernels a system is made"

@@ -65,6 +65,8 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+# A mutant is a line or two in one file of many
+export K2U_INCREMENTAL=1
 # copy.sh goes to the copy
 # shellcheck source=tests/copy.sh
 (. "$top/tests/copy.sh")
