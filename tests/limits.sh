@@ -5,8 +5,8 @@
 #
 #	tests/limits.sh [KERNEL]	TAP on stdout; exit status 1 if a test failed
 #
-# CYCLES=N of open, set-up, map, touch, unmap and close (5000), LOADS=N of
-# loading and unloading (50). What is counted against which bound is printed.
+# CYCLES=N of open, set-up, map, touch, unmap and close (20000), LOADS=N of
+# loading and unloading (200). What is counted against which bound is printed.
 set -eu
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=scripts/lib.sh
@@ -17,8 +17,8 @@ tap_name="limits $kernel"
 # shellcheck source=tests/tap.sh
 . "$top/tests/tap.sh"
 
-CYCLES=${CYCLES:-5000}
-LOADS=${LOADS:-50}
+CYCLES=${CYCLES:-20000}
+LOADS=${LOADS:-200}
 for count in "$CYCLES" "$LOADS"; do
 	case $count in '' | 0* | *[!0-9]*) die "CYCLES=$CYCLES LOADS=$LOADS: use numbers from 1" ;; esac
 done
