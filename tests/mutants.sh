@@ -26,7 +26,7 @@ tap_name=mutants
 . "$top/tests/tap.sh"
 
 LANES=2
-LIMIT_S=400	# of a guest
+LIMIT_S=800	# of a guest: the module as it is runs all of their tests under KASAN
 # On a machine under load the kernel does not find its emulated timer in time, and
 # RCU has to wait. An oops may leave mmap_lock held: then the guest would hang.
 WORDS='no_timer_check rcupdate.rcu_cpu_stall_suppress=1 oops=panic ignore_loglevel'
