@@ -36,7 +36,7 @@
 
 /* clang-format off */
 
-#define K2U_ABI_VERSION		4
+#define K2U_ABI_VERSION		5
 #define K2U_DEVICE		"/dev/k2u"
 
 /* mmap offset: method in bits 40..47, byte offset below: buffers up to 1 TiB */
@@ -292,16 +292,21 @@ struct k2u_export {
  *			none, or is set without K2U_STREAM_EVENTFD
  *	EOPNOTSUPP	the buffer has no kernel mapping of all of it (backings vmalloc
  *			and contig have), or is not write-back; K2U_STREAM_UDP on a
- *			kernel without CONFIG_INET or CONFIG_NETFILTER
+ *			kernel without CONFIG_INET or CONFIG_NETFILTER; K2U_STREAM_PAGES
+ *			where a page is larger than a datagram
  *	ENOSYS		K2U_STREAM_EVENTFD on a kernel without CONFIG_EVENTFD
+ *	ENOMEM		K2U_STREAM_PAGES: max_bytes leaves less than twice the pages that
+ *			all slots can hold
  *	EPERM		K2U_STREAM_UDP: needs CAP_NET_ADMIN in the caller's network namespace
  *	EMFILE, ENOMEM, EINTR	as for K2U_IOC_EXPORT
  *
  * Of the descriptor:
  *	read()		whole records, oldest first, as many as there are and fit; waits
- *			for one unless O_NONBLOCK (EAGAIN). EINVAL: not room for one
+ *			for one unless O_NONBLOCK (EAGAIN). EINVAL: not room for one;
+ *			EOPNOTSUPP: K2U_STREAM_PAGES
  *	poll()		POLLIN while there is a record
- *	ioctl()		K2U_IOC_PRODUCE, K2U_IOC_STREAM_INFO
+ *	mmap()		K2U_STREAM_PAGES: the window of K2U_IOC_STREAM_MAP; else ENODEV
+ *	ioctl()		K2U_IOC_PRODUCE, K2U_IOC_STREAM_INFO, K2U_IOC_STREAM_MAP
  *
  * With K2U_STREAM_EVENTFD the count of an eventfd(2) goes up by one (until it is full)
  * after each packet that became a record, and within K2U_IOC_PRODUCE after each 16 KiB of
@@ -310,13 +315,21 @@ struct k2u_export {
  * eventfd and then takes all records that there are misses none, though at times there
  * are none. The stream keeps it, whatever becomes of its descriptors; poll() and
  * read() of the stream are as without.
+ *
+ * With K2U_STREAM_PAGES (K2U_STREAM_UDP only) a packet whose payload is whole pages, in
+ * fragments of one such page each, behind headers that lie elsewhere, is not copied. Its
+ * record is flagged K2U_RECORD_PAGES, and its slot holds the pages until the kernel
+ * writes a record there again, or the stream ends. Such a page has no bytes but the
+ * payload's: it is of order 0, no file's or process's, mapped nowhere, of no type and not
+ * reserved. Any other packet is copied as without the flag. Who sent a page and has it
+ * still may write to it, as with what TCP_ZEROCOPY_RECEIVE maps.
  */
 struct k2u_stream {
 	__u32 source;		/* K2U_STREAM_* */
 	__u32 record_size;	/* bytes of a slot, struct k2u_record included */
 	__u32 slots;		/* out: a power of two */
 	__u16 port;		/* K2U_STREAM_UDP: IPv4 destination, host byte order; else 0 */
-	__u16 flags;		/* K2U_STREAM_STEAL, K2U_STREAM_EVENTFD */
+	__u16 flags;		/* K2U_STREAM_STEAL, K2U_STREAM_EVENTFD, K2U_STREAM_PAGES */
 	__u64 seed;		/* of the payload of K2U_IOC_PRODUCE */
 	__s32 eventfd;		/* with K2U_STREAM_EVENTFD; else 0 */
 	__u32 reserved[7];	/* must be 0 */
@@ -326,6 +339,11 @@ struct k2u_stream {
 #define K2U_STREAM_UDP		1u		/* UDP payloads to a port of this net namespace */
 #define K2U_STREAM_STEAL	(1u << 0)	/* no socket gets such a packet: it ends here */
 #define K2U_STREAM_EVENTFD	(1u << 1)	/* any source: records are signalled on eventfd */
+
+#define K2U_STREAM_PAGES	(1u << 2)	/* UDP: whole pages are held, not copied */
+
+/* Of one record: what a datagram of IPv4 has room for */
+#define K2U_STREAM_PAGES_MAX(page_size) (65507 / (page_size))	/* info.page_size */
 
 #define K2U_RECORD_MIN		64u
 #define K2U_RECORD_MAX		65536u
@@ -350,7 +368,9 @@ struct k2u_ring {
 /*
  * Of K2U_IOC_PRODUCE, word i of the n words of a record, 3 <= i < n - 1, is
  * k2u_pattern(stream.seed, i), and the last one is seq again; size is record_size
- * less this head and the last word. Of a packet, size bytes of payload follow.
+ * less this head and the last word. Of a packet, size bytes of payload follow; of
+ * one that is flagged K2U_RECORD_PAGES none, whatever the slot's size: size says how
+ * many K2U_IOC_STREAM_MAP maps.
  */
 struct k2u_record {
 	__u64 seq;		/* from 0; those dropped are counted, so that a gap shows */
@@ -360,6 +380,7 @@ struct k2u_record {
 };
 
 #define K2U_RECORD_CUT		(1u << 0)	/* the payload was larger than its slot */
+#define K2U_RECORD_PAGES	(1u << 1)	/* the payload is size / page_size pages */
 
 /*
  * K2U_IOC_PRODUCE: produce count records, in the caller's context, and wake who
@@ -383,6 +404,41 @@ struct k2u_stream_info {
 	__u64 reserved[4];	/* must be 0 */
 };
 
+/*
+ * K2U_IOC_STREAM_MAP: map the pages of those of the records first .. first + records - 1
+ * that are flagged K2U_RECORD_PAGES, one record's after the other's, from addr on in the
+ * window: a mapping of the stream's descriptor at offset 0, MAP_SHARED and PROT_READ. It
+ * takes no record from the ring. A failure says how many pages were mapped, and loses
+ * none: the slots have them still.
+ *	EBUSY		something is mapped there: MADV_DONTNEED gives pages back
+ *	EFAULT		addr, or where the pages end, is in no window of this stream
+ *	EINVAL		addr is not page aligned; a record is not between consumer and
+ *			producer, as the kernel believes them
+ *	EINTR		a signal kills
+ *	ENOMEM		a page table could not be had, or was taken away by another
+ *			thread's MADV_DONTNEED: then the rest can be mapped again
+ *	EOPNOTSUPP	the stream is not K2U_STREAM_PAGES
+ *
+ * What is mapped is a page's own reference: it stays, with its bytes, when its slot has
+ * another record or the descriptor is closed, until MADV_DONTNEED or munmap(). After
+ * that, touching it is SIGBUS, as where nothing has been mapped. A window holds the
+ * stream as its descriptors do; a stream has one (and so has what munmap() leaves of it);
+ * a child of fork() has none.
+ *
+ * mmap() fails with
+ *	EACCES		PROT_WRITE or PROT_EXEC (of anonymous inodes some kernels say EPERM)
+ *	EBUSY		the stream has its window
+ *	EINVAL		MAP_PRIVATE; not offset 0; more pages than all slots can hold
+ *	ENODEV		the stream is not K2U_STREAM_PAGES
+ */
+struct k2u_stream_map {
+	__u64 addr;		/* user address, page aligned, in the window */
+	__u64 first;		/* index of a record */
+	__u32 records;
+	__u32 pages;		/* out: mapped */
+	__u64 reserved[4];	/* must be 0 */
+};
+
 #define K2U_IOC_MAGIC		0xb5
 #define K2U_IOC_SETUP		_IOW(K2U_IOC_MAGIC, 0, struct k2u_setup)
 #define K2U_IOC_FILL		_IOW(K2U_IOC_MAGIC, 1, struct k2u_fill)
@@ -396,5 +452,6 @@ struct k2u_stream_info {
 #define K2U_IOC_STREAM		_IOWR(K2U_IOC_MAGIC, 9, struct k2u_stream)
 #define K2U_IOC_PRODUCE		_IOWR(K2U_IOC_MAGIC, 10, struct k2u_produce)
 #define K2U_IOC_STREAM_INFO	_IOWR(K2U_IOC_MAGIC, 11, struct k2u_stream_info)
+#define K2U_IOC_STREAM_MAP	_IOWR(K2U_IOC_MAGIC, 12, struct k2u_stream_map)
 
 #endif /* K2U_H */

@@ -18,7 +18,7 @@ static atomic_long_t k2u_used_pages;
 #define K2U_GFP_PAGES (K2U_GFP | K2U_GFP_ACCOUNT | __GFP_ZERO)
 
 /* Exact at any moment: an attempt that fails takes nothing from the others. */
-static bool k2u_reserve(unsigned long nr_pages)
+bool k2u_reserve(unsigned long nr_pages)
 {
 	long used = atomic_long_read(&k2u_used_pages);
 
@@ -30,7 +30,7 @@ static bool k2u_reserve(unsigned long nr_pages)
 	return true;
 }
 
-static void k2u_unreserve(unsigned long nr_pages)
+void k2u_unreserve(unsigned long nr_pages)
 {
 	atomic_long_sub(nr_pages, &k2u_used_pages);
 }

@@ -142,6 +142,8 @@ static inline struct k2u_buffer *k2u_file_buffer_nowait(struct k2u_file *f,
 extern unsigned long k2u_max_pages;
 extern const u32 k2u_backings_absent;
 
+bool k2u_reserve(unsigned long nr_pages);
+void k2u_unreserve(unsigned long nr_pages);
 struct k2u_buffer *k2u_buffer_create(const struct k2u_setup *setup);
 void k2u_buffer_destroy(struct k2u_buffer *buf);
 int k2u_buffer_fill(struct k2u_buffer *buf, u64 seed);

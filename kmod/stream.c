@@ -3,8 +3,8 @@
  * K2U_IOC_STREAM: a ring of records in a buffer, which the kernel produces. They are
  * consumed through a mapping of the buffer, or by read() of the file that is made here.
  *
- * The file holds that of the device, and with it the buffer. A mapping does not hold
- * the ring: with the stream's last file it is just bytes again.
+ * The file holds that of the device, and with it the buffer. A mapping of the buffer
+ * does not hold the ring: with the stream's last file it is just bytes again.
  */
 #include <linux/anon_inodes.h>
 #include <linux/bitops.h>
@@ -39,7 +39,7 @@ struct k2u_stream_file {
 };
 
 /* How many records are in a ring of this producer; any other consumer: it is full. */
-static u64 k2u_ring_behind(const struct k2u_ring_state *ring, u64 producer)
+u64 k2u_ring_behind(const struct k2u_ring_state *ring, u64 producer)
 {
 	/* Pairs with the release of who has read the records before. */
 	const u64 used = producer - smp_load_acquire(&ring->shared->consumer);
@@ -83,7 +83,7 @@ static int k2u_call_start(struct k2u_ring_state *ring,
 	__le64 *word;
 	u32 i;
 
-	if (arg->port || arg->flags & K2U_STREAM_STEAL)
+	if (arg->port || arg->flags & (K2U_STREAM_STEAL | K2U_STREAM_PAGES))
 		return -EINVAL;
 	record = kvzalloc(ring->record_size, K2U_GFP | __GFP_ACCOUNT);
 	if (!record)
@@ -223,6 +223,9 @@ static ssize_t k2u_stream_read(struct kiocb *iocb, struct iov_iter *to)
 	const bool nowait = iocb->ki_flags & IOCB_NOWAIT;
 	ssize_t n;
 
+	/* Payloads would be missing. */
+	if (ring->pages)
+		return -EOPNOTSUPP;
 	if (!room)
 		return -EINVAL;
 	do {
@@ -274,16 +277,26 @@ static long k2u_stream_info(struct k2u_stream_file *s, void __user *uarg)
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
 }
 
+static int k2u_stream_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	const struct k2u_stream_file *s = file->private_data;
+
+	return k2u_pages_mmap(&s->ring, vma);
+}
+
 static long k2u_stream_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg)
 {
+	struct k2u_stream_file *s = file->private_data;
 	void __user *uarg = (void __user *)arg;
 
 	switch (cmd) {
 	case K2U_IOC_PRODUCE:
-		return k2u_stream_produce(file->private_data, uarg);
+		return k2u_stream_produce(s, uarg);
 	case K2U_IOC_STREAM_INFO:
-		return k2u_stream_info(file->private_data, uarg);
+		return k2u_stream_info(s, uarg);
+	case K2U_IOC_STREAM_MAP:
+		return k2u_pages_map(file, &s->ring, uarg);
 	default:
 		return -ENOTTY;
 	}
@@ -317,6 +330,7 @@ static const struct file_operations k2u_stream_fops = {
 	.release = k2u_stream_release,
 	.read_iter = k2u_stream_read,
 	.poll = k2u_stream_poll,
+	.mmap = k2u_stream_mmap,
 	.unlocked_ioctl = k2u_stream_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };
@@ -397,7 +411,8 @@ long k2u_stream_open(struct file *file, void __user *uarg)
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
 	if (K2U_RESERVED(arg) ||
-	    arg.flags & ~(K2U_STREAM_STEAL | K2U_STREAM_EVENTFD) ||
+	    arg.flags & ~(K2U_STREAM_STEAL | K2U_STREAM_EVENTFD |
+			  K2U_STREAM_PAGES) ||
 	    (arg.eventfd && !(arg.flags & K2U_STREAM_EVENTFD)) ||
 	    arg.source >= ARRAY_SIZE(k2u_stream_sources) ||
 	    !k2u_stream_sources[arg.source])

@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "k2u.h"
 
+struct k2u_ring_pages;
 struct k2u_stream_source;
 
 /*
@@ -28,6 +29,7 @@ struct k2u_ring_state {
 	void *data;
 	struct k2u_ring *shared;
 	void *priv; /* the source's own */
+	struct k2u_ring_pages *pages; /* K2U_STREAM_PAGES; else NULL */
 	const struct k2u_stream_source *source;
 	struct eventfd_ctx *eventfd; /* or NULL */
 	wait_queue_head_t wait;
@@ -36,7 +38,7 @@ struct k2u_ring_state {
 
 /* One per K2U_STREAM_*, in stream.c. */
 struct k2u_stream_source {
-	/* Records may come from here on; it checks port and STEAL of arg. */
+	/* Records may come from here on; it checks port, STEAL and PAGES of arg. */
 	int (*start)(struct k2u_ring_state *ring, const struct k2u_stream *arg);
 	/* Where start returned 0. When it returns, nothing produces any more. */
 	void (*stop)(struct k2u_ring_state *ring);
@@ -44,8 +46,21 @@ struct k2u_stream_source {
 
 extern const struct k2u_stream_source k2u_stream_udp; /* stream_udp.c */
 
+u64 k2u_ring_behind(const struct k2u_ring_state *ring, u64 producer);
 bool k2u_ring_refill(struct k2u_ring_state *ring);
 void k2u_ring_wake_waiters(struct k2u_ring_state *ring);
+
+/* stream_pages.c */
+#define K2U_PAGES_MAX K2U_STREAM_PAGES_MAX(PAGE_SIZE) /* of a record */
+
+int k2u_pages_start(struct k2u_ring_state *ring);
+void k2u_pages_stop(struct k2u_ring_state *ring);
+void k2u_pages_hold(struct k2u_ring_state *ring, struct page *const *pages,
+		    unsigned int nr);
+int k2u_pages_mmap(const struct k2u_ring_state *ring,
+		   struct vm_area_struct *vma);
+long k2u_pages_map(struct file *file, struct k2u_ring_state *ring,
+		   void __user *uarg);
 
 /* Around reserve and commit: from process context, and from softirq. */
 static inline void k2u_ring_lock(struct k2u_ring_state *ring)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * K2U_STREAM_UDP: payloads of one UDP port of a network namespace, copied out of the
- * packets by a hook where they are delivered locally: behind the firewall, and whole,
- * as fragments have been put together by then. Without a stream there is no hook.
+ * packets, or kept by their pages, by a hook where they are delivered locally: behind
+ * the firewall, and whole, as fragments have been put together by then. Without a
+ * stream there is no hook.
  *
  * Of several streams of a port each gets a packet, the newest first, up to one that
  * steals it.
@@ -36,23 +37,69 @@ struct k2u_udp {
 	bool steal;
 };
 
+/*
+ * Of order 0, all of it, and no file's or process's, as TCP wants it (can_map_frag(),
+ * net/ipv4/tcp.c). A page whose mapping is gone, and which may have one again, is on the
+ * LRU or swap-backed; one that is mapped, reserved (the zero page) or of a type has an
+ * owner, too.
+ */
+static bool k2u_frag_is_page(const skb_frag_t *frag)
+{
+	const unsigned long others = PAGE_FLAGS_CHECK_AT_FREE |
+				     BIT(PG_swapbacked);
+	struct page *page = skb_frag_page(frag);
+
+	return page && skb_frag_size(frag) == PAGE_SIZE &&
+	       !skb_frag_off(frag) && !PageCompound(page) && !page->mapping &&
+	       atomic_read(&page->_mapcount) == -1 &&
+	       !(k2u_page_flags(page) & others);
+}
+
+/* The pages that are all of the payload and nothing else: how many, or 0 */
+static unsigned int k2u_udp_pages(const struct sk_buff *skb, unsigned int at,
+				  unsigned int len, struct page **pages)
+{
+	const struct skb_shared_info *info = skb_shinfo(skb);
+	const unsigned int nr = len >> PAGE_SHIFT;
+	unsigned int i;
+
+	if (offset_in_page(len) ||
+	    nr > min_t(unsigned int, info->nr_frags, K2U_PAGES_MAX) ||
+	    at != skb_headlen(skb))
+		return 0;
+	for (i = 0; i < nr; i++) {
+		if (!k2u_frag_is_page(&info->frags[i]))
+			return 0;
+		pages[i] = skb_frag_page(&info->frags[i]);
+	}
+	return nr;
+}
+
 static void k2u_udp_record(struct k2u_ring_state *ring,
 			   const struct sk_buff *skb, unsigned int at,
 			   unsigned int len)
 {
 	const unsigned int room = ring->record_size - sizeof(struct k2u_record);
 	const unsigned int size = min(len, room);
+	struct page *pages[K2U_PAGES_MAX + 1];
 	struct k2u_record *record;
+	unsigned int nr = 0;
 	bool made;
 
+	if (ring->pages)
+		nr = k2u_udp_pages(skb, at, len, pages);
 	k2u_ring_lock(ring);
 	record = k2u_ring_reserve(ring);
+	if (record && ring->pages)
+		k2u_pages_hold(ring, pages, nr);
 	/* The copy cannot fail: the packet has so many bytes. */
-	made = record && !skb_copy_bits(skb, at, record + 1, size);
+	made = record && (nr || !skb_copy_bits(skb, at, record + 1, size));
 	if (made) {
 		record->stamp = 0;
-		record->size = size;
-		record->flags = size < len ? K2U_RECORD_CUT : 0;
+		record->size = nr ? len : size;
+		record->flags = nr	   ? K2U_RECORD_PAGES :
+				size < len ? K2U_RECORD_CUT :
+					     0;
 		k2u_ring_commit(ring);
 	}
 	k2u_ring_unlock(ring);
@@ -106,6 +153,11 @@ static int k2u_udp_start(struct k2u_ring_state *ring,
 	u = kzalloc(sizeof(*u), K2U_GFP | __GFP_ACCOUNT);
 	if (!u)
 		return -ENOMEM;
+	err = arg->flags & K2U_STREAM_PAGES ? k2u_pages_start(ring) : 0;
+	if (err) {
+		kfree(u);
+		return err;
+	}
 	u->ring = ring;
 	u->net = get_net(net);
 	u->port = htons(arg->port);
@@ -121,6 +173,7 @@ static int k2u_udp_start(struct k2u_ring_state *ring,
 	err = nf_register_net_hook(net, &u->hook);
 	if (err) {
 		put_net(net);
+		k2u_pages_stop(ring);
 		kfree(u);
 	}
 	return err;
@@ -134,6 +187,7 @@ static void k2u_udp_stop(struct k2u_ring_state *ring)
 	/* It does not wait for those who are in the hook. */
 	synchronize_net();
 	put_net(u->net);
+	k2u_pages_stop(ring);
 	kfree(u);
 }
 

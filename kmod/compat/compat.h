@@ -131,6 +131,16 @@ static inline pte_t k2u_pte_noexec(pte_t pte)
 #define K2U_GFP_ACCOUNT __GFP_ACCOUNT
 #endif
 
+/* Since 6.18 a page's flags are in a structure, memdesc_flags_t. */
+static inline unsigned long k2u_page_flags(const struct page *page)
+{
+#ifdef K2U_HAVE_MEMDESC_FLAGS
+	return page->flags.f;
+#else
+	return page->flags;
+#endif
+}
+
 /*
  * The file's commands for io_uring: without K2U_URING_H it has none, nor where
  * one is completed by a call without flags (before 6.3, and in 6.1 by stable's).
