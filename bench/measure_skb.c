@@ -184,6 +184,14 @@ static void end(struct cell *c)
 	      f->apart ? f->first :
 			 "samples in which sent is taken plus dropped");
 	c->run->failed += !!f->apart;
+	if (c->src->packet->by_reference) {
+		snprintf(expected, sizeof(expected), "%lu", f->p.taken);
+		snprintf(got, sizeof(got), "%lu", f->p.paged);
+		check(c, NULL, "by_reference", expected, got,
+		      f->p.paged == f->p.taken ? "pass" : "fail",
+		      "packets whose record had their pages");
+		c->run->failed += f->p.paged != f->p.taken;
+	}
 	packet_close(&f->p);
 }
 
@@ -415,15 +423,14 @@ static const struct probe *const flood[] = { &probe_flood };
 
 int measure_skb(struct run *r)
 {
-	/* A cache line, a frame of Ethernet, more than one page, what lo takes at most */
+	/* A cache line, a frame of Ethernet, one page, several, what lo takes at most */
 	static const struct {
 		uint64_t size;
 		bool quick, flood,
 			quick_flood; /* of the QUICK set; for flood */
 	} sizes[] = {
-		{ 64, true, true, false },
-		{ 1472, true, true, true },
-		{ 8192, false, false, false },
+		{ 64, true, true, false },    { 1472, true, true, true },
+		{ 4096, true, true, false },  { 32768, false, true, false },
 		{ 60000, true, true, false },
 	};
 	const struct options *o = &r->opt;
@@ -433,7 +440,7 @@ int measure_skb(struct run *r)
 	for (i = 0; i < ARRAY_SIZE(sizes) && !err; i++) {
 		const uint64_t size = sizes[i].size;
 
-		if (o->quick && (!sizes[i].quick || (o->icount && size > 1472)))
+		if (o->quick && (!sizes[i].quick || (o->icount && size > 4096)))
 			continue;
 		err = group_add(r, "skb", size, size, same, 2);
 		if (err || o->icount ||

@@ -27,6 +27,7 @@ struct packet {
 	/* packet_net.c */
 	int tx; /* connected to the flow's port */
 	int sink; /* bound to it */
+	int pipe[2]; /* where a payload is whole pages: they go from here to tx */
 	int links; /* /proc/net/dev of the namespace */
 	uint64_t sent;
 	struct packet_batch *batch;
@@ -39,6 +40,7 @@ struct packet {
 	uint64_t taken, sum, bytes;
 	uint64_t next; /* the sequence number that comes if none is lost */
 	uint64_t lost, wrong; /* gaps; payloads that are not what was sent */
+	uint64_t paged; /* that came by reference */
 	bool compare; /* every byte, besides: not in a timed window */
 };
 
@@ -55,9 +57,24 @@ struct packet_ops {
 	 * packet is nothing to ask of such a receiver.
 	 */
 	unsigned int (*ready)(const struct packet *p);
+	bool by_reference; /* nothing but payloads of whole pages */
 	const char *
 		needs; /* of the system, and of who runs it: why open() may fail */
 };
+
+/*
+ * The pages that a payload of so many bytes is, if it is whole ones: then it is sent
+ * as such, whoever takes it; 0: it is not.
+ */
+static inline unsigned int packet_pages(uint64_t size)
+{
+	const uint64_t pages = size / page_bytes();
+
+	return size % page_bytes() ||
+			       pages > K2U_STREAM_PAGES_MAX(page_bytes()) ?
+		       0 :
+		       pages;
+}
 
 /* What every user does with a payload: reads all of its bytes, in place or in its buffer */
 static inline void packet_payload(struct packet *p, const void *payload,
@@ -91,12 +108,14 @@ void packet_probe(struct source *rows, unsigned int nr);
 int packet_sources(struct sources *s, const char *device);
 
 extern const struct packet_ops packet_null, packet_recv, packet_v2, packet_v3,
-	packet_xdp, packet_k2u_ring, packet_k2u_read;
+	packet_xdp, packet_k2u_ring, packet_k2u_read, packet_k2u_page;
 
 /* packet_xdp.c: a frame of a umem is a page */
 bool packet_xdp_refuse(const struct source *s, uint64_t size, char *why,
 		       size_t len);
 /* packet_k2u.c */
+bool packet_page_refuse(const struct source *s, uint64_t size, char *why,
+			size_t len);
 void packet_k2u_device(const char *path);
 
 #endif /* PACKET_H */

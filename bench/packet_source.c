@@ -6,6 +6,7 @@
 
 static const struct source_ops no_buffer = {};
 static const struct source_ops umem = { .refuse = packet_xdp_refuse };
+static const struct source_ops whole_pages = { .refuse = packet_page_refuse };
 
 static const struct source rows[] = {
 	{
@@ -69,11 +70,9 @@ static const struct source rows[] = {
 		.provider = "k2u",
 		.method = "page",
 		.backing = "skb",
-		.ops = &no_buffer,
-		.packet = &packet_null,
-		.via = "a mapping of the pages that the packet came in",
-		.reason =
-			"not built: what is in a page besides the payload is not the receiver's, and lo has most payloads in the skb's linear part, no page at all (docs/METHODOLOGY.md, Packets)",
+		.ops = &whole_pages,
+		.packet = &packet_k2u_page,
+		.via = "the same hook keeps the pages of the packet: mapped by K2U_IOC_STREAM_MAP, given back by madvise()",
 	},
 };
 

@@ -14,7 +14,7 @@ if (words(legend) == 0) { exit message 'skb: not in this run' }
 rival(t) = t eq 'tree null (skb)' ? 60 : t eq 'tree recv (socket)' ? 10 : \
 	t eq 'tree packet_v2 (ring)' ? 30 : t eq 'tree packet_v3 (ring)' ? 40 : \
 	t eq 'tree xdp (umem)' ? 110 : t eq 'k2u ring (skb)' ? 20 : \
-	t eq 'k2u read (skb)' ? 21 : 70
+	t eq 'k2u read (skb)' ? 21 : t eq 'k2u page (skb)' ? 50 : 70
 
 set label 1 'Cost of a UDP packet over lo, of 64 sent and then taken by one thread'
 set label 3 interval(about('blocks', packets('packet_64')))

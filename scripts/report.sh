@@ -439,6 +439,8 @@ section_skb() {
 		"$2" --metric=packet_64
 	table "$1" 'Of which taking it, all bytes read (`take_64`). The rest is the sending system call, in which lo delivers it.' \
 		"$2" --metric=take_64
+	! has "$1" "$2" --method=page ||
+		printf 'What `page` takes by reference are whole pages, which at these sizes the sender splices to the socket, for all receivers.\n\n'
 	folded "$1" 'The same one by one: one is sent, one is taken (`packet_1`).' "$2" --metric=packet_1
 	folded "$1" 'Taking one (`take_1`).' "$2" --metric=take_1
 	table "$1" 'Flat out, a thread each on two CPUs: payload taken while the sender sends (`flood`).' \

@@ -76,7 +76,7 @@ measure() {
 measure_without_around() {
 	"$top/scripts/vm.sh" "--kernel=$1" --job=bench --accel=icount "--out=$2" --timeout=240 --fault-around=4096 \
 		-- --quick --measures=latency,stream,skb --sizes=64K,1M --blocks=5 \
-		--methods=ring,flag,null,read,recv,packet_v2,packet_v3,xdp,fault,fault_vma_lock,fault_around,fault_around_pfn,pfn,dma,vmalloc >"$tmp/vm" 2>&1
+		--methods=ring,flag,null,read,page,recv,packet_v2,packet_v3,xdp,fault,fault_vma_lock,fault_around,fault_around_pfn,pfn,dma,vmalloc >"$tmp/vm" 2>&1
 }
 
 status=0
@@ -202,6 +202,15 @@ expect "a payload is taken from that ring by no more than from AF_PACKET's" \
 	"$(ratio 1 k2u/ring/skb/64/take_64 tree/packet_v2/ring/64/take_64)"
 expect "read() of 64 packets takes no more than recvmmsg() of them" \
 	"$(ratio 1 k2u/read/skb/64/take_64 tree/recv/socket/64/take_64)"
+# Where splice() to a UDP socket keeps pages, and one is of that size
+case $1 in
+6.1 | 6.1-* | *-6.1 | *-16k) ;;
+*)
+	expect "packets of a page come by reference" \
+		"$(grep -q '^k2u/page/skb/4096/take_64,' "$tmp/medians" ||
+			grep ',page,skb,' "$tmp/plain/checks.csv" || echo "no such row")"
+	;;
+esac
 expect "vmalloc takes no more than a mapped BPF array, to 1 %" \
 	"$(ratio 1.01 k2u/vmalloc/vmalloc/1048576/mmap tree/vmalloc/bpf-array/1048576/mmap)"
 # Made 64 at a time and then consumed, but for what runs a program that outputs nothing;
