@@ -38,7 +38,7 @@ int k2u_pages_start(struct k2u_ring_state *ring)
 	const unsigned long nr = (ring->mask + 1) * K2U_PAGES_MAX;
 	struct k2u_ring_pages *p;
 
-	if (!nr)
+	if (!K2U_PAGES_MAX)
 		return -EOPNOTSUPP;
 	if (!k2u_reserve(2 * nr))
 		return -ENOMEM;

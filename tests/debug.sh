@@ -7,7 +7,7 @@
 #				kmod/ that ran; TAP on stdout
 #
 # In one guest with two processors: every guest_*, every operation with its n-th
-# allocation or user copy failing (debug_failnth), races (debug_race, debug_stream), bad
+# allocation or user copy failing (debug_failnth), races (debug_race, debug_stream, debug_skb), bad
 # parameters (debug_load) and the fuzzer. SEED=N repeats races and the fuzzer. FUZZ=N operations (20000).
 set -eu
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -71,7 +71,7 @@ done
 echo "# seed $SEED"
 status=0
 "$top/scripts/vm.sh" "--kernel=$kernel" --job=tests "--out=$tmp/out" --smp=2 --memory=2G \
-	--timeout=2000 -- "$@" debug_failnth "debug_race $SEED" "debug_stream $SEED" "debug_load 1" \
+	--timeout=2000 -- "$@" debug_failnth "debug_race $SEED" "debug_stream $SEED" "debug_skb $SEED" "debug_load 1" \
 	"debug_fuzz --seed=$SEED --ops=$FUZZ" >"$tmp/vm" 2>&1 || status=$?
 [ ! -s "$tmp/out/tap" ] || guest_tap "$tmp/out/tap" "$QUIET|$INJECTED|$REFUSED"
 if [ "$status" -eq 0 ]; then

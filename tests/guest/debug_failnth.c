@@ -5,7 +5,8 @@
  * each: an error that the ABI names or a result that is right, no mapping and
  * no byte too many, the contents as they were, and the same operation works.
  *
- * For a kernel with FAULT_INJECTION (6.12-debug), run by tests/debug.sh.
+ * For a kernel with FAULT_INJECTION (6.12-debug), run by tests/debug.sh. PATTERN is of
+ * tests: debug_failnth "failnth/stream*".
  */
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,7 @@
 #include <sys/utsname.h>
 
 #include "limits.h"
+#include "skb.h"
 
 /* Tests have the argument that all have */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -282,13 +284,12 @@ static int run_writev(struct scene *s)
 
 /* ---- a ring of records ---- */
 
-#define RECORD 64u
 #define RECORDS 5
 
 /* odd: one that signals an eventfd */
 static struct k2u_stream stream_of(const struct scene *s)
 {
-	return (struct k2u_stream){ .record_size = RECORD,
+	return (struct k2u_stream){ .record_size = K2U_RECORD_MIN,
 				    .flags = s->odd ? K2U_STREAM_EVENTFD : 0,
 				    .seed = SEED,
 				    .eventfd = s->odd ? s->event : 0 };
@@ -424,10 +425,74 @@ static void check_take(struct scene *s, bool failed)
 	else
 		assert_in_range(info.consumed, 1, RECORDS);
 	for (uint64_t i = 0; i < info.consumed; i++) {
-		record = (const void *)(s->buf + i * RECORD);
+		record = (const void *)(s->buf + i * K2U_RECORD_MIN);
 		assert_int_equal(record->seq, i);
-		assert_int_equal(record->size, RECORD - 32);
+		assert_int_equal(record->size, K2U_RECORD_MIN - 32);
 	}
+}
+
+/* ---- packets by reference ---- */
+
+#define PACKET 3 /* pages */
+
+static int run_stream_pages(struct scene *s)
+{
+	struct k2u_stream arg = {
+		.source = K2U_STREAM_UDP,
+		.record_size = K2U_RECORD_MIN,
+		.port = PORT,
+		.flags = K2U_STREAM_PAGES | K2U_STREAM_STEAL,
+	};
+
+	s->got_fd = ioctl(s->fd, K2U_IOC_STREAM, &arg);
+	return DONE(s->got_fd);
+}
+
+/* other: a stream that has a packet */
+static void prepare_packet(struct scene *s)
+{
+	prepare_buffer(s);
+	assert_int_equal(run_stream_pages(s), 0);
+	s->other = s->got_fd;
+	s->got_fd = -1;
+	send_pages(PACKET, SEED);
+	assert_true(comes(s->other, 0));
+}
+
+static int run_window(struct scene *s)
+{
+	s->got_map = mmap(AWAY, s->size, PROT_READ, MAP_SHARED, s->other, 0);
+	return s->got_map == MAP_FAILED ? errno : 0;
+}
+
+static int run_stream_map(struct scene *s)
+{
+	struct k2u_stream_map arg = { .addr = (uintptr_t)AWAY, .records = 1 };
+
+	return DONE(ioctl(s->other, K2U_IOC_STREAM_MAP, &arg));
+}
+
+/* What failed is no window, or has mapped nothing that cannot be given back */
+static void check_window(struct scene *s, bool failed)
+{
+	if (s->got_map == MAP_FAILED)
+		assert_int_equal(run_window(s), 0);
+	assert_int_equal(madvise(AWAY, s->size, MADV_DONTNEED), 0);
+	assert_int_equal(run_stream_map(s), 0);
+	assert_pattern(AWAY, 0, PACKET * page_size());
+}
+
+static void clean_window(struct scene *s)
+{
+	if (s->got_map != MAP_FAILED)
+		assert_int_equal(munmap(AWAY, s->size), 0);
+	clean_ring(s);
+}
+
+static void prepare_window(struct scene *s)
+{
+	prepare_packet(s);
+	assert_int_equal(run_window(s), 0);
 }
 
 /* ---- mappings ---- */
@@ -680,6 +745,12 @@ static const struct op ops[] = {
 	   clean_ring, ONCE, false, EFAULT),
 	OP("take", prepare_records, take, check_take, clean_ring, ONCE, false,
 	   EFAULT),
+	OP("stream-pages", prepare_stream, stream_pages, check_stream,
+	   clean_stream, ONCE, false, ENOMEM, EFAULT),
+	OP("window", prepare_packet, window, check_window, clean_window, ONCE,
+	   false, ENOMEM),
+	OP("stream-map", prepare_window, stream_map, check_window, clean_window,
+	   ONCE, false, ENOMEM, EFAULT),
 	OP("mmap", prepare_buffer, mmap, check_mmap, clean_mmap, ROWS, false,
 	   ENOMEM),
 	OP("mmap-private", prepare_buffer, mmap, check_mmap, clean_mmap, ROWS,
@@ -814,6 +885,10 @@ static int begin(void **state)
 {
 	char parameter[64];
 
+	/* For packets */
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	link_up(65536);
 	unload_module();
 	snprintf(parameter, sizeof(parameter), "default_bytes=%zu",
 		 PAGES * page_size());
@@ -883,7 +958,8 @@ int main(int argc, char **argv)
 	static struct CMUnitTest tests[ARRAY_SIZE(all)];
 	size_t n = 0;
 
-	(void)argc;
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	without_rseq(argv);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		const struct op *op =
