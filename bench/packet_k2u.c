@@ -273,5 +273,5 @@ const struct packet_ops packet_k2u_page = {
 	.dropped = records_dropped,
 	.by_reference = true,
 	.needs =
-		"K2U_STREAM_PAGES (needs what K2U_IOC_STREAM of packets does, and that pages of pipes can be mapped: before Linux 5.11 those of a memory cgroup cannot)",
+		"K2U_STREAM_PAGES (needs what a stream of packets does; that splice() to UDP copies no pages, as stable 6.1 does; before 5.11 a sender in no memory cgroup)",
 };
