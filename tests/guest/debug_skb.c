@@ -316,6 +316,10 @@ static void test_skb(void **state)
 	int status;
 
 	(void)state;
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	link_up(65536);
+	if (splice_copies())
+		unavailable(NO_SPLICE);
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	for (unsigned long i = 0; i < rounds; i++) {
 		const bool kill_it = i % 3 == 2;

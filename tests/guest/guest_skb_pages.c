@@ -175,25 +175,10 @@ static int signal_of(const volatile char *p)
 	return sig;
 }
 
-/*
- * Since 6.5 splice() to a UDP socket keeps the pages (MSG_SPLICE_PAGES). Before, it did by
- * ->sendpage, but that of some stable kernels copies (6.1.77).
- */
 static void need_pages(void)
 {
-	static bool asked, copied;
-	struct view v;
-
-	if (!asked && !kernel_is(6, 5)) {
-		v = open_view(ROOM);
-		send_pages(1, SEED);
-		copied = record_of(&v, 0)->flags != K2U_RECORD_PAGES;
-		unmap_view(&v);
-	}
-	asked = true;
-	if (copied)
-		unavailable(
-			"packets by reference: splice() to a UDP socket copies");
+	if (splice_copies())
+		unavailable(NO_SPLICE);
 }
 
 /* ---- by reference ---- */

@@ -225,4 +225,32 @@ static inline struct k2u_stream_info stream_info(const struct stream *s)
 	return info;
 }
 
+/*
+ * Since 6.5 splice() to a UDP socket keeps the pages (MSG_SPLICE_PAGES). Before, it did by
+ * ->sendpage, but stable 6.1 copies (seen on 6.1.192). In a namespace of a test.
+ */
+static inline bool splice_copies(void)
+{
+	static int copies = -1;
+	const size_t len = K2U_RING_DATA(page_size()) + RECORD * SLOTS;
+	const struct k2u_record *record;
+	struct stream s;
+	char *map;
+
+	if (kernel_is(6, 5))
+		return false;
+	if (copies < 0) {
+		s = open_stream(RECORD, K2U_STREAM_PAGES | K2U_STREAM_STEAL);
+		map = map_buffer(s.file, K2U_METHOD_vmalloc, len, PROT_READ);
+		send_pages(1, SEED);
+		record = (const void *)(map + K2U_RING_DATA(page_size()));
+		copies = !(record->flags & K2U_RECORD_PAGES);
+		munmap(map, len);
+		close_stream(&s);
+	}
+	return copies;
+}
+
+#define NO_SPLICE "packets by reference: splice() to a UDP socket copies"
+
 #endif /* K2U_GUEST_SKB_H */
