@@ -22,7 +22,12 @@ if (counted) { set label 4 'Copies of payloads: string instructions are counted 
 
 sizes = about('sizes', packets('packet_64'))
 eval size_axis(sizes)
-do for [s in sizes] { set xtics add (s s + 0) }
+# Where two are close the first has a tick and no label
+do for [i = 1:words(sizes)] {
+	s = word(sizes, i)
+	close = i < words(sizes) && word(sizes, i + 1) < 2 * s
+	set xtics add (close ? '' : s s + 0)
+}
 set xlabel 'bytes of payload'
 set logscale y
 set ytics ('' 1)
