@@ -118,16 +118,22 @@ static int ring_open(struct packet *p)
 	return open_ring(p, p->size, 0);
 }
 
-static const struct k2u_record *record_at(const struct records *r, uint64_t i)
+static const char *slots(const struct records *r)
 {
-	return (void *)(r->map + K2U_RING_DATA(page_bytes()) +
-			(i & r->mask) * r->record);
+	return r->map + K2U_RING_DATA(page_bytes());
+}
+
+static const struct k2u_record *record_at(const char *data,
+					  const struct records *r, uint64_t i)
+{
+	return (void *)(data + (i & r->mask) * r->record);
 }
 
 static int ring_take(struct packet *p, unsigned int max)
 {
 	struct records *r = p->priv;
 	struct k2u_ring *ring = (void *)r->map;
+	const char *data = slots(r);
 	const uint64_t there =
 		__atomic_load_n(&ring->producer, __ATOMIC_ACQUIRE) - r->at;
 	unsigned int n;
@@ -135,7 +141,7 @@ static int ring_take(struct packet *p, unsigned int max)
 	if (max > there)
 		max = there;
 	for (n = 0; n < max; n++) {
-		const struct k2u_record *record = record_at(r, r->at + n);
+		const struct k2u_record *record = record_at(data, r, r->at + n);
 
 		packet_payload(p, record + 1, record->size);
 	}
@@ -167,6 +173,7 @@ static int page_take(struct packet *p, unsigned int max)
 {
 	struct records *r = p->priv;
 	struct k2u_ring *ring = (void *)r->map;
+	const char *data = slots(r);
 	const uint64_t there =
 		__atomic_load_n(&ring->producer, __ATOMIC_ACQUIRE) - r->at;
 	struct k2u_stream_map map = { .addr = (uintptr_t)r->window,
@@ -183,7 +190,7 @@ static int page_take(struct packet *p, unsigned int max)
 	if (ioctl(p->fd, K2U_IOC_STREAM_MAP, &map))
 		return -errno;
 	for (n = 0; n < max; n++) {
-		const struct k2u_record *record = record_at(r, r->at + n);
+		const struct k2u_record *record = record_at(data, r, r->at + n);
 
 		if (!(record->flags & K2U_RECORD_PAGES) ||
 		    record->size != p->size)
