@@ -154,10 +154,8 @@ static int k2u_udp_start(struct k2u_ring_state *ring,
 	if (!u)
 		return -ENOMEM;
 	err = arg->flags & K2U_STREAM_PAGES ? k2u_pages_start(ring) : 0;
-	if (err) {
-		kfree(u);
-		return err;
-	}
+	if (err)
+		goto free;
 	u->ring = ring;
 	u->net = get_net(net);
 	u->port = htons(arg->port);
@@ -171,11 +169,12 @@ static int k2u_udp_start(struct k2u_ring_state *ring,
 	};
 	ring->priv = u;
 	err = nf_register_net_hook(net, &u->hook);
-	if (err) {
-		put_net(net);
-		k2u_pages_stop(ring);
-		kfree(u);
-	}
+	if (!err)
+		return 0;
+	put_net(net);
+	k2u_pages_stop(ring);
+free:
+	kfree(u);
 	return err;
 }
 

@@ -103,6 +103,14 @@ undescribed() {
 		sed -n 's/.*static assertion failed: "\(.*\)"/tests\/syzkaller\/k2u.txt.const: \1 has another value/p'
 }
 
+# unapplied TREE: the seeded bugs whose patch does not fit
+unapplied() {
+	for patch in "$top"/tests/mutants/*.patch; do
+		patch -p1 -s -f --dry-run -d "$1" <"$patch" >/dev/null 2>&1 ||
+			echo "${patch#"$top/"} does not apply"
+	done
+}
+
 n=0
 failed=0
 # report NAME WRONG: a test, which passed if WRONG is empty
@@ -119,6 +127,7 @@ report() {
 
 report "files and lines agree" "$(disagreements "$top")"
 report "syzkaller has the whole ABI" "$(undescribed "$top")"
+report "every mutant's patch applies" "$(unapplied "$top")"
 
 # The check itself: each of these must be found.
 tmp=$(mktemp -d)
@@ -139,7 +148,7 @@ seen() {
 	cp -r -- "$top/tests/guest" "$tmp/tree/tests/"
 	(cd "$tmp/tree" && "$@")
 	wrong=
-	[ -n "$(disagreements "$tmp/tree" && undescribed "$tmp/tree")" ] || wrong="not found: $what"
+	[ -n "$(disagreements "$tmp/tree" && undescribed "$tmp/tree" && unapplied "$tmp/tree")" ] || wrong="not found: $what"
 	report "$what is found" "$wrong"
 }
 seen "a method's file without its line" touch kmod/method_bogus.c
@@ -157,5 +166,6 @@ seen "an ioctl that syzkaller does not know" sh -c 'echo "#define K2U_IOC_NEW _I
 seen "a field that syzkaller does not know" sed -i '/^struct k2u_fill {/a\	__u32 new;' include/k2u.h
 seen "a constant that is another" sed -i 's/^K2U_IOC_INFO = .*/K2U_IOC_INFO = 1/' tests/syzkaller/k2u.txt.const
 seen "a method that syzkaller does not know" sed -i 's/^mmap.K2U_pfn(.*//' tests/syzkaller/k2u.txt
+seen "code that a mutant's patch does not find" sed -i 's/get_net(/get_network(/' kmod/stream_udp.c
 echo "1..$n"
 exit "$failed"
