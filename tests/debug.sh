@@ -61,7 +61,7 @@ for program in "$programs"/guest_*; do
 	*.d | *.o) ;;
 	# Rows of the same code as others': no checks of the kernel differ, and
 	# here each takes most of a second
-	*/guest_hostile) set -- "$@" "guest_hostile -nobody -pages -dma" ;;
+	*/guest_hostile) set -- "$@" "guest_hostile -nobody -contig -pages -dma" ;;
 	# Half a million page faults, so that free memory says whether their pages came
 	# back: that it does on the other kernels
 	*/guest_errors) set -- "$@" "guest_errors -leak" ;;
