@@ -29,7 +29,7 @@ name(t) = t eq 'fault (memfd)' ? 'memfd' : t eq 'fault (perf-ring)' ? 'perf ring
 
 set label 1 'How often a fault sleeps, beside a thread that maps as fast as it can'
 set label 2 caption
-set label 4 'A dot is the median, 0 where there is no bar.' tc rgb '#333333'
+set label 4 'Box and dot: the median, 0 where there is no box. Thin bar: its interval.' tc rgb '#333333'
 set label 3 'Each thread faults in a mapping of its own; what they share is mmap_lock. Voluntary context switches of the faulting threads, of 1000 faults.'
 
 shades = '#08519C #9ECAE1 #4292C6 #C6DBEF #969696 #252525 #DEEBF7'
