@@ -1,30 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Threads and children on the same files and the same addresses, for a kernel
- * that watches its locks and its memory (6.12-debug; tests/debug.sh).
+ * that watches its locks and its memory (race.h).
  *
- *	debug_race [SEED [ROUNDS]]
- *
- * Each round is a process whose threads set up, map, unmap, read, write, fork
- * and close at random, and which ends by itself, by exit() among its threads or
- * by SIGKILL. Bytes are only ever 0 or the pattern of their offset. What a
- * thread does follows from the seed; how threads meet does not.
+ * The threads of a round set up, map, unmap, read, write, fork and close; some
+ * rounds end by exit() among their threads. Bytes are only ever 0 or the pattern
+ * of their offset.
  */
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
-#include "guest.h"
+#include "race.h"
 
 #define THREADS 4
 #define OPS 150 /* of one thread, in one round */
 #define FILES 2
-#define FIRST_FD 100 /* their numbers, open or not */
 #define SLOTS 4
 /* Addresses where nothing else is; a slot is a PTE table and more */
 #define ARENA ((char *)0x200000000000)
@@ -33,49 +22,16 @@
 /* Now and then: all of a PTE table, which can be freed when it is empty */
 #define BIG_PAGES 600
 
-struct thread {
-	uint64_t state;
-	int leave_after; /* exit() the process then; -1: do not */
-	char *buf;
-	pthread_t id;
-};
-
-static uint64_t seed;
-static unsigned long rounds = 40;
+static struct thread threads[THREADS];
+static int leaver; /* which thread calls exit(), if one does */
+static int leave_after;
 static pthread_barrier_t barrier;
 static atomic_int winners;
 static int sink_fd, zero_fd, smaps_fd, pagemap_fd;
-static __thread sigjmp_buf escape;
-
-static uint64_t next(uint64_t *state)
-{
-	return k2u_pattern(seed, (*state)++);
-}
-
-static uint64_t below(struct thread *t, uint64_t n)
-{
-	return next(&t->state) % n;
-}
-
-/* An error that none of these calls may give ends the round */
-static void allow(long result, const char *what)
-{
-	static const int allowed[] = { EBADF,  EBUSY,  EINVAL, EFAULT,
-				       ENOMEM, EAGAIN, EACCES, EOPNOTSUPP,
-				       ENOSPC, EINTR };
-
-	if (result >= 0)
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
-		if (errno == allowed[i])
-			return;
-	dprintf(STDERR_FILENO, "%s: %s\n", what, strerror(errno));
-	_exit(2);
-}
 
 static int some_fd(struct thread *t)
 {
-	return FIRST_FD + (int)below(t, FILES);
+	return DEVICE_FD + (int)below(t, FILES);
 }
 
 static size_t some_pages(struct thread *t)
@@ -105,10 +61,8 @@ static void do_reopen(struct thread *t)
 	int fd = open(K2U_DEVICE, O_RDWR | O_CLOEXEC);
 
 	allow(fd, "open");
-	if (fd < 0)
-		return;
-	allow(dup3(fd, some_fd(t), O_CLOEXEC), "dup3");
-	close(fd);
+	if (fd >= 0)
+		renumber(fd, some_fd(t));
 }
 
 static void do_close(struct thread *t)
@@ -278,11 +232,6 @@ static void do_madvise(struct thread *t)
 	      "madvise");
 }
 
-static void on_fault(int signal)
-{
-	siglongjmp(escape, signal);
-}
-
 /* A thread's own touch; another one may have unmapped it */
 static void do_touch(struct thread *t)
 {
@@ -339,55 +288,19 @@ static void do_lock(struct thread *t)
 		allow(munlock(some_page(t), some_size(t)), "munlock");
 }
 
-/* No library call: another thread may hold its locks */
 static void do_fork(struct thread *t)
 {
-	const pid_t pid =
-		(pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-	int status = 0;
+	const pid_t pid = fork_alone();
 
-	allow(pid, "fork");
-	if (pid < 0)
-		return;
 	if (!pid) {
 		do_touch(t);
 		do_munmap(t);
 		do_mmap(t);
 		do_touch(t);
-		syscall(SYS_exit_group, 0);
+		end_child();
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (status) {
-		dprintf(STDERR_FILENO, "a child: status %#x\n", status);
-		_exit(2);
-	}
-}
-
-static const struct {
-	void (*run)(struct thread *t);
-	unsigned int weight;
-} actions[] = {
-	{ do_reopen, 3 },	{ do_close, 1 },    { do_setup, 6 },
-	{ do_fill, 3 },		{ do_checksum, 2 }, { do_inspect, 6 },
-	{ do_counters, 2 },	{ do_read, 6 },	    { do_copy, 6 },
-	{ do_write, 6 },	{ do_mmap, 16 },    { do_munmap, 6 },
-	{ do_mremap, 4 },	{ do_mprotect, 4 }, { do_madvise, 8 },
-	{ do_touch, 12 },	{ do_proc, 2 },	    { do_lock, 2 },
-	{ do_kernel_touch, 6 }, { do_fork, 2 },	    { do_way, 6 },
-};
-
-static void act(struct thread *t)
-{
-	unsigned int sum = 0, pick;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(actions); i++)
-		sum += actions[i].weight;
-	pick = below(t, sum);
-	for (i = 0; pick >= actions[i].weight; i++)
-		pick -= actions[i].weight;
-	actions[i].run(t);
+	if (pid > 0)
+		await_child(pid);
 }
 
 /* First all set up one file at once: one must win. */
@@ -401,7 +314,7 @@ static void *work(void *arg)
 	};
 
 	pthread_barrier_wait(&barrier);
-	if (!ioctl(FIRST_FD, K2U_IOC_SETUP, &setup))
+	if (!ioctl(DEVICE_FD, K2U_IOC_SETUP, &setup))
 		winners++;
 	else if (errno != EBUSY)
 		_exit(3);
@@ -410,7 +323,7 @@ static void *work(void *arg)
 		_exit(4);
 
 	for (int i = 0; i < OPS; i++) {
-		if (i == t->leave_after)
+		if (t - threads == leaver && i == leave_after)
 			_exit(0);
 		act(t);
 	}
@@ -420,13 +333,11 @@ static void *work(void *arg)
 /* A round, in a process of its own */
 static int round_of(uint64_t number)
 {
-	struct thread threads[THREADS];
-	const struct sigaction action = { .sa_handler = on_fault };
 	struct thread self = { .state = number << 32 };
-	const int leaver = (int)below(&self, 2 * THREADS);
 
-	sigaction(SIGSEGV, &action, NULL);
-	sigaction(SIGBUS, &action, NULL);
+	leaver = (int)below(&self, 2 * THREADS);
+	leave_after = (int)below(&self, OPS);
+	catch_faults();
 	zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	sink_fd = memfd_create("sink", MFD_CLOEXEC);
 	smaps_fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
@@ -434,18 +345,14 @@ static int round_of(uint64_t number)
 	for (int i = 0; i < FILES; i++) {
 		int fd = open(K2U_DEVICE, O_RDWR | O_CLOEXEC);
 
-		if (fd < 0 || dup3(fd, FIRST_FD + i, O_CLOEXEC) < 0)
+		if (fd < 0)
 			return 5;
-		close(fd);
+		renumber(fd, DEVICE_FD + i);
 	}
 	pthread_barrier_init(&barrier, NULL, THREADS);
 	for (int i = 0; i < THREADS; i++) {
-		threads[i] = (struct thread){
-			.state = (number << 32) + ((i + 1ULL) << 24),
-			.leave_after = i == leaver ? (int)below(&self, OPS) :
-						     -1,
-			.buf = malloc(BIG_PAGES * page_size()),
-		};
+		start_at(&threads[i], number, (unsigned int)i);
+		threads[i].buf = malloc(BIG_PAGES * page_size());
 		if (!threads[i].buf ||
 		    pthread_create(&threads[i].id, NULL, work, &threads[i]))
 			return 6;
@@ -455,59 +362,26 @@ static int round_of(uint64_t number)
 	return 0;
 }
 
-static void test_race(void **state)
-{
-	struct thread self = { .state = 1ULL << 60 };
-	struct k2u_info info = { 0 };
-	int fd, status;
-
-	(void)state;
-	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-	for (unsigned long i = 0; i < rounds; i++) {
-		const bool kill_it = !below(&self, 4);
-		const useconds_t after = (useconds_t)below(&self, 200000);
-		pid_t pid = fork();
-
-		assert_true(pid >= 0);
-		if (!pid)
-			_exit(round_of(i));
-		if (kill_it) {
-			usleep(after);
-			kill(pid, SIGKILL);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (status && !(kill_it && status == SIGKILL))
-			fail_msg("round %lu: status %#x", i, status);
-		/* Its own children, which have become ours, end by themselves */
-		while (waitpid(-1, NULL, 0) > 0)
-			;
-
-		/* A killed process's ring gives its files up later (io_ring_exit_work()) */
-		fd = open_k2u(O_RDWR);
-		for (unsigned int tries = 500; tries--; usleep(20 * 1000)) {
-			assert_int_equal(ioctl(fd, K2U_IOC_INFO, &info), 0);
-			if (!info.used_bytes)
-				break;
-		}
-		assert_int_equal(info.used_bytes, 0);
-		close(fd);
-	}
-}
+static const struct race race = {
+	.name = "debug_race",
+	.rounds = 40,
+	.round = round_of,
+	/* A killed process's ring gives its files up later (io_ring_exit_work()) */
+	.settle_ms = 10000,
+	.allowed = { EBADF, EBUSY, EINVAL, EFAULT, ENOMEM, EAGAIN, EACCES,
+		     EOPNOTSUPP, ENOSPC, EINTR },
+	.actions = {
+		{ do_reopen, 3 },	{ do_close, 1 },    { do_setup, 6 },
+		{ do_fill, 3 },		{ do_checksum, 2 }, { do_inspect, 6 },
+		{ do_counters, 2 },	{ do_read, 6 },	    { do_copy, 6 },
+		{ do_write, 6 },	{ do_mmap, 16 },    { do_munmap, 6 },
+		{ do_mremap, 4 },	{ do_mprotect, 4 }, { do_madvise, 8 },
+		{ do_touch, 12 },	{ do_proc, 2 },	    { do_lock, 2 },
+		{ do_kernel_touch, 6 }, { do_fork, 2 },	    { do_way, 6 },
+	},
+};
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		{ "race", test_race, NULL, NULL, NULL },
-	};
-
-	if (argc > 1)
-		seed = strtoull(argv[1], NULL, 0);
-	else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		return 1;
-	if (argc > 2)
-		rounds = strtoul(argv[2], NULL, 0);
-	print_message("# seed %#llx, %lu rounds\n", (unsigned long long)seed,
-		      rounds);
-	return _cmocka_run_group_tests("race", tests, ARRAY_SIZE(tests), NULL,
-				       NULL);
+	return run_race(argc, argv);
 }
