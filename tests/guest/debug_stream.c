@@ -27,8 +27,7 @@ static uint32_t slots, record;
 static bool signalled; /* of a fair round */
 static struct k2u_ring *shared;
 static atomic_bool over;
-/* Of a fair round: what PRODUCE made, its calls that made some, what came by read(), and
- * what the eventfd counted */
+/* Of a fair round: records made, calls that made some, records read, the eventfd's count */
 static atomic_ulong made, calls, records, signals;
 
 static int make_event(void)
