@@ -120,6 +120,30 @@ static inline struct k2u_info module_info(void)
 	return info;
 }
 
+/* What holds the module */
+static inline long module_refs(void)
+{
+	FILE *f = fopen("/sys/module/k2u/refcnt", "re");
+	long n = -1;
+
+	assert_non_null(f);
+	if (fscanf(f, "%ld", &n) != 1)
+		fail_msg("/sys/module/k2u/refcnt");
+	fclose(f);
+	return n;
+}
+
+/* Of one that does not block: what was signalled since it was last read */
+static inline uint64_t count_of(int eventfd)
+{
+	uint64_t count;
+
+	if (read(eventfd, &count, sizeof(count)) == sizeof(count))
+		return count;
+	assert_int_equal(errno, EAGAIN);
+	return 0;
+}
+
 static inline struct k2u_method_info method_info(uint32_t id)
 {
 	struct k2u_method_info about = { .method = id };

@@ -34,18 +34,6 @@ static void sync_dmabuf(int dmabuf, uint64_t flags, int expected)
 			 expected);
 }
 
-static long references(void)
-{
-	FILE *f = fopen("/sys/module/k2u/refcnt", "re");
-	long n = -1;
-
-	assert_non_null(f);
-	if (fscanf(f, "%ld", &n) != 1)
-		fail_msg("/sys/module/k2u/refcnt");
-	fclose(f);
-	return n;
-}
-
 static void test_access(void **state)
 {
 	const uint32_t backing = *(const uint32_t *)*state;
@@ -86,12 +74,12 @@ static void test_lifetime(void **state)
 	const size_t size = 3 * page_size();
 	int fd = open_buffer(backing, size), dmabuf = open_dmabuf(fd), again;
 	struct k2u_info info = { 0 };
-	const long held = references();
+	const long held = module_refs();
 	char *p, *q;
 
 	assert_true(held >= 2); /* the file, and the dma-buf */
 	again = open_dmabuf(fd);
-	assert_int_equal(references(), held + 1);
+	assert_int_equal(module_refs(), held + 1);
 	close(again);
 	close(fd);
 	p = mmap(NULL, size, PROT_READ, MAP_SHARED, dmabuf, 0);
@@ -113,9 +101,9 @@ static void test_lifetime(void **state)
 	fd = open_k2u(O_RDONLY);
 	assert_int_equal(ioctl(fd, K2U_IOC_INFO, &info), 0);
 	assert_int_equal(info.used_bytes, 0);
-	assert_int_equal(references(), 1);
+	assert_int_equal(module_refs(), 1);
 	close(fd);
-	assert_int_equal(references(), 0);
+	assert_int_equal(module_refs(), 0);
 }
 
 /* What the file may not, its dma-buf may not; nobody may execute. */
@@ -236,7 +224,7 @@ static void test_ioctl(void **state)
 	assert_int_equal(errno, EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	close(fd);
-	assert_int_equal(references(), 0);
+	assert_int_equal(module_refs(), 0);
 }
 
 int main(void)

@@ -254,20 +254,20 @@ static void read_kmsg(char *text, size_t size)
 }
 
 /* A ring that ends with its process gives its files up a little later, by a worker */
-static long references(void)
+static long refs_left(void)
 {
-	long refs = read_number("/sys/module/k2u/refcnt");
+	long refs = module_refs();
 
 	for (int i = 0; i < 500 && refs; i++) {
 		usleep(10000);
-		refs = read_number("/sys/module/k2u/refcnt");
+		refs = module_refs();
 	}
 	return refs;
 }
 
 static void check_after(char *text, size_t size)
 {
-	const long refs = references();
+	const long refs = refs_left();
 	const unsigned long now =
 		(unsigned long)read_number("/proc/sys/kernel/tainted");
 	struct k2u_info info = { 0 };

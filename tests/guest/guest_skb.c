@@ -156,16 +156,6 @@ static struct stream open_signalled(int eventfd)
 	return s;
 }
 
-static uint64_t count_of(int eventfd)
-{
-	uint64_t count;
-
-	if (read(eventfd, &count, sizeof(count)) == sizeof(count))
-		return count;
-	assert_int_equal(errno, EAGAIN);
-	return 0;
-}
-
 /* One for each packet that became a record */
 static void test_eventfd(void **state)
 {

@@ -603,13 +603,13 @@ static void test_fork(void **state)
 static void test_lifetime(void **state)
 {
 	const struct k2u_stream again = { .record_size = RECORD };
-	const long none = references();
+	const long none = module_refs();
 	struct flow r = open_ring();
 	uint64_t buf[RECORD / 8];
 	int other;
 
 	(void)state;
-	assert_int_equal(references(), none + 2); /* each of the files */
+	assert_int_equal(module_refs(), none + 2); /* each of the files */
 	other = dup(r.stream);
 	close(r.stream);
 	assert_stream(r.fd, again, EBUSY);
@@ -624,23 +624,23 @@ static void test_lifetime(void **state)
 	assert_int_equal(produce(&r, 2), 2);
 	assert_int_equal(read(r.stream, buf, sizeof(buf)), RECORD);
 	check_record(buf, RECORD, 3);
-	assert_int_equal(references(), none + 2);
+	assert_int_equal(module_refs(), none + 2);
 	assert_int_equal(syscall(SYS_delete_module, "k2u", O_NONBLOCK), -1);
 	assert_int_equal(errno, EWOULDBLOCK);
 	assert_true(module_info().used_bytes > 0);
 	close(r.stream);
-	assert_int_equal(references(), none);
+	assert_int_equal(module_refs(), none);
 	assert_int_equal(module_info().used_bytes, 0);
 
 	/* A mapping alone does not keep the ring: one may be made again, by another file */
 	r = open_ring();
 	close(r.stream);
-	assert_int_equal(references(), none + 1);
+	assert_int_equal(module_refs(), none + 1);
 	for (int i = 0; i < 20; i++)
 		assert_stream(r.fd, again, 0);
 	close(r.fd);
 	munmap(r.shared, r.size);
-	assert_int_equal(references(), none);
+	assert_int_equal(module_refs(), none);
 	assert_int_equal(module_info().used_bytes, 0);
 }
 

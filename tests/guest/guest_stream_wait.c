@@ -358,17 +358,6 @@ static struct flow open_signalled(size_t size, uint32_t record, int eventfd)
 	return open_flow(K2U_BACKING_VMALLOC, size, signalled(record, eventfd));
 }
 
-/* Of one that does not block: what was signalled since it was last read */
-static uint64_t count_of(int eventfd)
-{
-	uint64_t count;
-
-	if (read(eventfd, &count, sizeof(count)) == sizeof(count))
-		return count;
-	assert_int_equal(errno, EAGAIN);
-	return 0;
-}
-
 static short events_of(int fd)
 {
 	struct pollfd p = { fd, POLLIN, 0 };
@@ -562,7 +551,7 @@ static void test_eventfd_waits(void **state)
 /* In either order, and with who sleeps */
 static void test_eventfd_lifetime(void **state)
 {
-	const long none = references();
+	const long none = module_refs();
 	struct flow r, second;
 	static struct sleeper s;
 	int efd = new_eventfd(0);
@@ -592,13 +581,13 @@ static void test_eventfd_lifetime(void **state)
 	second = open_signalled(PAGES * page_size(), RECORD, efd);
 	start_sleeper(&s, efd, false);
 	close_ring(&r);
-	assert_int_equal(references(), none + 2);
+	assert_int_equal(module_refs(), none + 2);
 	usleep(20 * 1000);
 	assert_int_equal(state_of(s.tid), 'S');
 	produce(&second, 1);
 	end_sleeper(&s, 8, 0);
 	close_ring(&second);
-	assert_int_equal(references(), none);
+	assert_int_equal(module_refs(), none);
 	assert_int_equal(eventfd_write(efd, 5), 0);
 	assert_int_equal(read(efd, s.buf, sizeof(s.buf)), 8);
 	assert_int_equal(s.buf[0], 5);

@@ -150,17 +150,4 @@ static inline uint64_t drain(const struct flow *r, uint64_t seq)
 	return n;
 }
 
-/* What holds the module */
-static inline long references(void)
-{
-	FILE *f = fopen("/sys/module/k2u/refcnt", "re");
-	long n = -1;
-
-	assert_non_null(f);
-	if (fscanf(f, "%ld", &n) != 1)
-		fail_msg("/sys/module/k2u/refcnt");
-	fclose(f);
-	return n;
-}
-
 #endif /* K2U_GUEST_STREAM_H */
