@@ -36,7 +36,7 @@
 
 /* clang-format off */
 
-#define K2U_ABI_VERSION		5
+#define K2U_ABI_VERSION		6
 #define K2U_DEVICE		"/dev/k2u"
 
 /* mmap offset: method in bits 40..47, byte offset below: buffers up to 1 TiB */
@@ -289,7 +289,8 @@ struct k2u_export {
  *	EINVAL		record_size not a multiple of 8 in K2U_RECORD_MIN ..
  *			K2U_RECORD_MAX; the buffer has no room for two records; no such
  *			source; port 0 or a flag that the source has not; eventfd is
- *			none, or is set without K2U_STREAM_EVENTFD
+ *			none, or is set without K2U_STREAM_EVENTFD; period_ns out of
+ *			range, or set for another source than K2U_STREAM_TIMER
  *	EOPNOTSUPP	the buffer has no kernel mapping of all of it (backings vmalloc
  *			and contig have), or is not write-back; K2U_STREAM_UDP on a
  *			kernel without CONFIG_INET or CONFIG_NETFILTER; K2U_STREAM_PAGES
@@ -298,6 +299,7 @@ struct k2u_export {
  *	ENOMEM		K2U_STREAM_PAGES: max_bytes leaves less than twice the pages that
  *			all slots can hold
  *	EPERM		K2U_STREAM_UDP: needs CAP_NET_ADMIN in the caller's network namespace
+ *	EUSERS		there are K2U_STREAM_TIMERS_MAX of K2U_STREAM_TIMER already
  *	EMFILE, ENOMEM, EINTR	as for K2U_IOC_EXPORT
  *
  * Of the descriptor:
@@ -309,9 +311,9 @@ struct k2u_export {
  *	ioctl()		K2U_IOC_PRODUCE, K2U_IOC_STREAM_INFO, K2U_IOC_STREAM_MAP
  *
  * With K2U_STREAM_EVENTFD the count of an eventfd(2) goes up by one (until it is full)
- * after each packet that became a record, and within K2U_IOC_PRODUCE after each 16 KiB of
- * records, or one that is larger, and the rest: where at least one of them found room, and
- * whether or not somebody waits. The records are there before it does. So who reads the
+ * after each packet that became a record, after each expiry of a timer, and within
+ * K2U_IOC_PRODUCE after each 16 KiB of records, or one that is larger, and the rest: where
+ * at least one of them found room, and whether or not somebody waits. The records are there before it does. So who reads the
  * eventfd and then takes all records that there are misses none, though at times there
  * are none. The stream keeps it, whatever becomes of its descriptors; poll() and
  * read() of the stream are as without.
@@ -332,11 +334,13 @@ struct k2u_stream {
 	__u16 flags;		/* K2U_STREAM_STEAL, K2U_STREAM_EVENTFD, K2U_STREAM_PAGES */
 	__u64 seed;		/* of the payload of K2U_IOC_PRODUCE */
 	__s32 eventfd;		/* with K2U_STREAM_EVENTFD; else 0 */
-	__u32 reserved[7];	/* must be 0 */
+	__u32 period_ns;	/* K2U_STREAM_TIMER: between two records; else 0 */
+	__u32 reserved[6];	/* must be 0 */
 };
 
 #define K2U_STREAM_CALL		0u		/* K2U_IOC_PRODUCE produces */
 #define K2U_STREAM_UDP		1u		/* UDP payloads to a port of this net namespace */
+#define K2U_STREAM_TIMER	2u		/* K2U_IOC_PRODUCE lets a timer produce */
 #define K2U_STREAM_STEAL	(1u << 0)	/* no socket gets such a packet: it ends here */
 #define K2U_STREAM_EVENTFD	(1u << 1)	/* any source: records are signalled on eventfd */
 
@@ -344,6 +348,11 @@ struct k2u_stream {
 
 /* Of one record: what a datagram of IPv4 has room for */
 #define K2U_STREAM_PAGES_MAX(page_size) (65507 / (page_size))	/* info.page_size */
+
+/* K2U_STREAM_TIMER: period_ns, and how many there can be at a time on a machine */
+#define K2U_PERIOD_MIN		10000u
+#define K2U_PERIOD_MAX		1000000000u
+#define K2U_STREAM_TIMERS_MAX	16u
 
 #define K2U_RECORD_MIN		64u
 #define K2U_RECORD_MAX		65536u
@@ -385,12 +394,23 @@ struct k2u_record {
 /*
  * K2U_IOC_PRODUCE: produce count records, in the caller's context, and wake who
  * waits. Those that find the ring full are dropped and counted. Returns 0.
- *	EOPNOTSUPP	the source is another one
+ *
+ * K2U_STREAM_TIMER: returns at once, with 0 produced, and a high-resolution timer
+ * (HRTIMER_MODE_PINNED_SOFT) of the caller's CPU produces them in a softirq, one each
+ * period_ns, whether or not the process lives, until the descriptor is gone. The stamp of
+ * each is when it was due, in ns of CLOCK_MONOTONIC: the first at stamp, which may have
+ * passed, or where that is 0 one period from now. An expiry that is late produces all
+ * that are due, but no more than 16 KiB of them, or one that is larger; the rest are
+ * dropped and counted.
+ *	EOPNOTSUPP	the source is K2U_STREAM_UDP
  *	EINTR		a signal came: produced says how far it got
+ *	EBUSY		the timer has records to produce still: K2U_IOC_STREAM_INFO
+ *			counts what it has
+ *	EINVAL		stamp is over 2^63 - 1 for a timer
  */
 struct k2u_produce {
 	__u64 count;
-	__u64 stamp;		/* of each of these records */
+	__u64 stamp;		/* of each of these records; of a timer: of the first */
 	__u64 produced;		/* out: dropped ones not included */
 	__u64 reserved[2];	/* must be 0 */
 };

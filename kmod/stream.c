@@ -24,9 +24,6 @@
 #include "pattern.h"
 #include "stream.h"
 
-/* Produced with softirqs off; then others may run, and signals are looked at. */
-#define K2U_PRODUCE_BYTES SZ_16K
-
 /* Of more, memcpy() is faster than a loop. */
 #define K2U_COPY_WORDS 32
 
@@ -53,6 +50,13 @@ static u64 k2u_ring_used(const struct k2u_ring_state *ring)
 	return k2u_ring_behind(ring, smp_load_acquire(&ring->producer));
 }
 
+/* Under the ring's lock: so many records that nobody will see. */
+void k2u_ring_drop(struct k2u_ring_state *ring, u64 count)
+{
+	ring->dropped += count;
+	WRITE_ONCE(ring->shared->dropped, ring->dropped);
+}
+
 /* Where the ring was full when last seen: whether it still is. */
 bool k2u_ring_refill(struct k2u_ring_state *ring)
 {
@@ -62,8 +66,7 @@ bool k2u_ring_refill(struct k2u_ring_state *ring)
 		producer + ring->mask + 1 - k2u_ring_behind(ring, producer);
 	if (likely(ring->limit != producer))
 		return true;
-	ring->dropped++;
-	WRITE_ONCE(ring->shared->dropped, ring->dropped);
+	k2u_ring_drop(ring, 1);
 	return false;
 }
 
@@ -73,10 +76,9 @@ void k2u_ring_wake_waiters(struct k2u_ring_state *ring)
 	wake_up_interruptible_poll(&ring->wait, EPOLLIN | EPOLLRDNORM);
 }
 
-/* ---- K2U_STREAM_CALL: priv is a record, as each is but for its seq and stamp ---- */
+/* ---- records that are made by a pattern ---- */
 
-static int k2u_call_start(struct k2u_ring_state *ring,
-			  const struct k2u_stream *arg)
+int k2u_pattern_start(struct k2u_ring_state *ring, const struct k2u_stream *arg)
 {
 	const u32 words = ring->record_size / sizeof(u64);
 	struct k2u_record *record;
@@ -92,26 +94,21 @@ static int k2u_call_start(struct k2u_ring_state *ring,
 	word = (__le64 *)record;
 	for (i = sizeof(*record) / sizeof(u64); i < words - 1; i++)
 		word[i] = cpu_to_le64(k2u_pattern(arg->seed, i));
-	ring->priv = record;
+	ring->pattern = record;
 	return 0;
 }
 
-static void k2u_call_stop(struct k2u_ring_state *ring)
+void k2u_pattern_stop(struct k2u_ring_state *ring)
 {
-	kvfree(ring->priv);
+	kvfree(ring->pattern);
 }
 
-static const struct k2u_stream_source k2u_stream_call = {
-	.start = k2u_call_start,
-	.stop = k2u_call_stop,
-};
-
-/* Under the ring's lock: so many records, or fewer where it is full. */
-static void k2u_call_produce(struct k2u_ring_state *ring, u64 count, u64 stamp)
+/* Or fewer, where the ring is full. */
+void k2u_pattern_produce(struct k2u_ring_state *ring, u64 count, u64 stamp)
 {
 	const u32 first = offsetof(struct k2u_record, size) / sizeof(u64);
 	const u32 last = ring->record_size / sizeof(u64) - 1;
-	const u64 *from = ring->priv;
+	const u64 *from = (const u64 *)ring->pattern;
 	struct k2u_record *record;
 	u64 *to;
 	u32 i;
@@ -133,49 +130,68 @@ static void k2u_call_produce(struct k2u_ring_state *ring, u64 count, u64 stamp)
 	}
 }
 
-static long k2u_stream_produce(struct k2u_stream_file *s, void __user *uarg)
+/* ---- K2U_STREAM_CALL ---- */
+
+static int k2u_call_start(struct k2u_ring_state *ring,
+			  const struct k2u_stream *arg)
 {
-	struct k2u_ring_state *ring = &s->ring;
-	const u64 chunk = max_t(u64, K2U_PRODUCE_BYTES / ring->record_size, 1);
-	struct k2u_produce arg;
+	return arg->period_ns ? -EINVAL : k2u_pattern_start(ring, arg);
+}
+
+static long k2u_call_produce(struct k2u_ring_state *ring,
+			     struct k2u_produce *arg)
+{
+	const u64 chunk = k2u_produce_chunk(ring);
 	u64 left, n, before, made;
-	long err = 0;
 
-	if (copy_from_user(&arg, uarg, sizeof(arg)))
-		return -EFAULT;
-	if (K2U_RESERVED(arg))
-		return -EINVAL;
-	if (ring->source != &k2u_stream_call)
-		return -EOPNOTSUPP;
-
-	arg.produced = 0;
-	for (left = arg.count; left; left -= n) {
+	for (left = arg->count; left; left -= n) {
 		n = min(left, chunk);
 		k2u_ring_lock(ring);
 		before = ring->producer;
-		k2u_call_produce(ring, n, arg.stamp);
+		k2u_pattern_produce(ring, n, arg->stamp);
 		made = ring->producer - before;
 		k2u_ring_unlock(ring);
-		arg.produced += made;
+		arg->produced += made;
 		k2u_ring_wake(ring, made);
 		if (n == left)
 			break;
 		/* Not restarted: what was produced would be once more. */
-		if (signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
+		if (signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
-	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : err;
+	return 0;
 }
+
+static const struct k2u_stream_source k2u_stream_call = {
+	.start = k2u_call_start,
+	.produce = k2u_call_produce,
+	.stop = k2u_pattern_stop,
+};
 
 /* ---- the stream's file ---- */
 
 static const struct k2u_stream_source *const k2u_stream_sources[] = {
 	[K2U_STREAM_CALL] = &k2u_stream_call,
 	[K2U_STREAM_UDP] = &k2u_stream_udp,
+	[K2U_STREAM_TIMER] = &k2u_stream_timer,
 };
+
+static long k2u_stream_produce(struct k2u_ring_state *ring, void __user *uarg)
+{
+	struct k2u_produce arg;
+	long err;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (K2U_RESERVED(arg))
+		return -EINVAL;
+	if (!ring->source->produce)
+		return -EOPNOTSUPP;
+	arg.produced = 0;
+	err = ring->source->produce(ring, &arg);
+	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : err;
+}
 
 /* Up to room records to user space: how many bytes, 0 where there is no record. */
 static ssize_t k2u_stream_take(struct k2u_stream_file *s, struct iov_iter *to,
@@ -292,7 +308,7 @@ static long k2u_stream_ioctl(struct file *file, unsigned int cmd,
 
 	switch (cmd) {
 	case K2U_IOC_PRODUCE:
-		return k2u_stream_produce(s, uarg);
+		return k2u_stream_produce(&s->ring, uarg);
 	case K2U_IOC_STREAM_INFO:
 		return k2u_stream_info(s, uarg);
 	case K2U_IOC_STREAM_MAP:

@@ -5,6 +5,8 @@
 
 #include <linux/atomic.h>
 #include <linux/eventfd.h>
+#include <linux/minmax.h>
+#include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -29,6 +31,8 @@ struct k2u_ring_state {
 	void *data;
 	struct k2u_ring *shared;
 	void *priv; /* the source's own */
+	/* What each record of K2U_IOC_PRODUCE is but for its seq and stamp; or NULL */
+	struct k2u_record *pattern;
 	struct k2u_ring_pages *pages; /* K2U_STREAM_PAGES; else NULL */
 	const struct k2u_stream_source *source;
 	struct eventfd_ctx *eventfd; /* or NULL */
@@ -38,13 +42,31 @@ struct k2u_ring_state {
 
 /* One per K2U_STREAM_*, in stream.c. */
 struct k2u_stream_source {
-	/* Records may come from here on; it checks port, STEAL and PAGES of arg. */
+	/* Records may come from here on; it checks port, period, STEAL and PAGES of arg. */
 	int (*start)(struct k2u_ring_state *ring, const struct k2u_stream *arg);
+	/* K2U_IOC_PRODUCE; NULL: there is none. */
+	long (*produce)(struct k2u_ring_state *ring, struct k2u_produce *arg);
 	/* Where start returned 0. When it returns, nothing produces any more. */
 	void (*stop)(struct k2u_ring_state *ring);
 };
 
 extern const struct k2u_stream_source k2u_stream_udp; /* stream_udp.c */
+extern const struct k2u_stream_source k2u_stream_timer; /* stream_timer.c */
+
+/* Produced with softirqs off; then others may run. */
+#define K2U_PRODUCE_BYTES SZ_16K
+
+static inline u64 k2u_produce_chunk(const struct k2u_ring_state *ring)
+{
+	return max_t(u64, K2U_PRODUCE_BYTES / ring->record_size, 1);
+}
+
+/* Of records that are made by a pattern: its memory, and so many of them, under the lock. */
+int k2u_pattern_start(struct k2u_ring_state *ring,
+		      const struct k2u_stream *arg);
+void k2u_pattern_stop(struct k2u_ring_state *ring);
+void k2u_pattern_produce(struct k2u_ring_state *ring, u64 count, u64 stamp);
+void k2u_ring_drop(struct k2u_ring_state *ring, u64 count);
 
 u64 k2u_ring_behind(const struct k2u_ring_state *ring, u64 producer);
 bool k2u_ring_refill(struct k2u_ring_state *ring);

@@ -146,7 +146,7 @@ static int k2u_udp_start(struct k2u_ring_state *ring,
 	struct k2u_udp *u;
 	int err;
 
-	if (!arg->port)
+	if (!arg->port || arg->period_ns)
 		return -EINVAL;
 	if (!ns_capable(net->user_ns, CAP_NET_ADMIN))
 		return -EPERM;

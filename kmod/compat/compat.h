@@ -7,6 +7,7 @@
 #define K2U_COMPAT_H
 
 #include <linux/gfp.h>
+#include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/version.h>
 
@@ -173,6 +174,18 @@ static inline unsigned long k2u_page_flags(const struct page *page)
 #else
 #define k2u_uring_result(command, result, flags) \
 	(io_uring_cmd_done(command, result, 0, flags), -EIOCBQUEUED)
+#endif
+
+/* Until 6.13 the function of a timer was stored by its user. */
+#ifndef K2U_HAVE_HRTIMER_SETUP
+static inline void
+hrtimer_setup(struct hrtimer *timer,
+	      enum hrtimer_restart (*function)(struct hrtimer *),
+	      clockid_t clock, enum hrtimer_mode mode)
+{
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+}
 #endif
 
 /* Until 6.8 it was told by how much the count goes up. */

@@ -282,6 +282,25 @@ static int run_writev(struct scene *s)
 	return DONE(pwritev(s->fd, iov, 2, 0));
 }
 
+/* A dma-buf, where the kernel has them */
+static int run_export(struct scene *s)
+{
+	struct k2u_export arg = { 0 };
+
+	s->got_fd = ioctl(s->fd, K2U_IOC_EXPORT, &arg);
+	return s->got_fd < 0 && errno == EOPNOTSUPP ? 0 : DONE(s->got_fd);
+}
+
+/* What has failed holds nothing of the file, which then is the last to go */
+static void check_export(struct scene *s, bool failed)
+{
+	if (!failed)
+		return;
+	assert_int_equal(close(s->fd), 0);
+	assert_int_equal(info(s->watch).used_bytes, 0);
+	prepare_buffer(s);
+}
+
 /* ---- a ring of records ---- */
 
 #define RECORDS 5
@@ -299,6 +318,16 @@ static int run_stream(struct scene *s)
 {
 	struct k2u_stream arg = stream_of(s);
 
+	s->got_fd = ioctl(s->fd, K2U_IOC_STREAM, &arg);
+	return DONE(s->got_fd);
+}
+
+static int run_stream_timer(struct scene *s)
+{
+	struct k2u_stream arg = stream_of(s);
+
+	arg.source = K2U_STREAM_TIMER;
+	arg.period_ns = K2U_PERIOD_MIN;
 	s->got_fd = ioctl(s->fd, K2U_IOC_STREAM, &arg);
 	return DONE(s->got_fd);
 }
@@ -435,11 +464,13 @@ static void check_take(struct scene *s, bool failed)
 
 #define PACKET 3 /* pages */
 
+/* Of two slots: kvzalloc() of what a page has room for does not try again */
 static int run_stream_pages(struct scene *s)
 {
+	const size_t room = s->size - K2U_RING_DATA(page_size());
 	struct k2u_stream arg = {
 		.source = K2U_STREAM_UDP,
-		.record_size = K2U_RECORD_MIN,
+		.record_size = (uint32_t)(room / 2 & ~7UL),
 		.port = PORT,
 		.flags = K2U_STREAM_PAGES | K2U_STREAM_STEAL,
 	};
@@ -734,7 +765,11 @@ static const struct op ops[] = {
 	BYTES(info, EFAULT),
 	OP("default-stream", prepare_open, stream, check_default, clean_default,
 	   ONCE, false, ENOMEM, EFAULT),
+	OP("default-export", prepare_open, export, check_default, clean_default,
+	   ONCE, false, ENOMEM, EFAULT),
 	/* vmalloc, the first */
+	OP("export", prepare_buffer, export, check_export, clean_default, ONCE,
+	   false, ENOMEM, EFAULT),
 	OP("stream", prepare_stream, stream, check_stream, clean_stream, ONCE,
 	   false, ENOMEM, EFAULT),
 	OP("stream-eventfd", prepare_stream, stream, check_stream, clean_stream,
@@ -745,6 +780,8 @@ static const struct op ops[] = {
 	   clean_ring, ONCE, false, EFAULT),
 	OP("take", prepare_records, take, check_take, clean_ring, ONCE, false,
 	   EFAULT),
+	OP("stream-timer", prepare_stream, stream_timer, check_stream,
+	   clean_stream, ONCE, false, ENOMEM, EFAULT),
 	OP("stream-pages", prepare_stream, stream_pages, check_stream,
 	   clean_stream, ONCE, false, ENOMEM, EFAULT),
 	OP("window", prepare_packet, window, check_window, clean_window, ONCE,

@@ -5,10 +5,10 @@
  *
  * The threads of a round produce, read and poll one stream. In a fair round nobody
  * else stores the consumer: each record is whole, comes once and in order, and the
- * counters add up. In a wild one others write the shared page, close, make the stream
- * anew, send signals and fork: nothing but the buffer's bytes is spoilt. Some streams
- * signal an eventfd, which then ends the fair reader's sleep, and the wild ones close
- * and replace.
+ * counters add up. In a wild one a timer may produce, and others write the shared page,
+ * close, make the stream anew, send signals and fork: nothing but the buffer's bytes is
+ * spoilt. Some streams signal an eventfd, which then ends the fair reader's sleep, and
+ * the wild ones close and replace.
  */
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -40,10 +40,12 @@ static int make_event(void)
 	return 0;
 }
 
-static int make_stream(bool signalling)
+static int make_stream(bool signalling, uint32_t period)
 {
 	struct k2u_stream arg = {
+		.source = period ? K2U_STREAM_TIMER : K2U_STREAM_CALL,
 		.record_size = record,
+		.period_ns = period,
 		.flags = signalling ? K2U_STREAM_EVENTFD : 0,
 		.seed = SEED,
 		.eventfd = signalling ? EVENT_FD : 0,
@@ -145,8 +147,10 @@ static int fair(struct thread *t)
 
 static void do_produce(struct thread *t)
 {
-	struct k2u_produce p = { .count = below(t, 16) ? below(t, 100) :
-							 below(t, 20000) };
+	struct k2u_produce p = {
+		.count = below(t, 16) ? below(t, 100) : below(t, 20000),
+		.stamp = below(t, 4) ? 0 : t->state,
+	};
 
 	allow(ioctl(STREAM_FD, K2U_IOC_PRODUCE, &p), "produce");
 }
@@ -211,7 +215,7 @@ static void do_remake(struct thread *t)
 {
 	if (below(t, 2))
 		allow(close(STREAM_FD), "close");
-	errno = make_stream(below(t, 2));
+	errno = make_stream(below(t, 2), below(t, 2) * K2U_PERIOD_MIN);
 	allow(errno ? -1 : 0, "stream");
 }
 
@@ -308,7 +312,7 @@ static int round_of(uint64_t number)
 	renumber(fd, DEVICE_FD);
 	record = sizes[below(&self, ARRAY_SIZE(sizes))];
 	signalled = below(&self, 2);
-	if (make_event() || make_stream(signalled))
+	if (make_event() || make_stream(signalled, 0))
 		return 6;
 	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, DEVICE_FD,
 		      (off_t)K2U_MMAP_OFFSET(below(&self, 2) ?
