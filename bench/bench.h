@@ -136,7 +136,11 @@ struct source_ops {
 /* Baselines of records: their production without them; a flag between threads */
 #define ACCESS_STREAM_NULL (1u << 26)
 #define ACCESS_STREAM_FLAG (1u << 27)
-#define ACCESS_STREAMS (ACCESS_STREAM | ACCESS_STREAM_NULL | ACCESS_STREAM_FLAG)
+/* Records that a timer of the kernel makes; or its expiries alone */
+#define ACCESS_STREAM_TIMER (1u << 28)
+#define ACCESS_STREAMS                                             \
+	(ACCESS_STREAM | ACCESS_STREAM_NULL | ACCESS_STREAM_FLAG | \
+	 ACCESS_STREAM_TIMER)
 
 struct source {
 	const char *provider, *method, *backing;

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "stream.h"
@@ -24,6 +25,10 @@
 #define LAST UINT64_MAX /* stamp of the record that ends a run of them */
 #define WAIT_MS 100
 #define EMPTY_MAX 1000
+#define TIMER_NS 50000 /* between records of a timer */
+#define TIMER_LEAD_NS 100000 /* until the first of them */
+#define TIMER_ICOUNT 64 /* of a sample, where instructions are counted */
+#define SPINS (1 << 20) /* looks for a record; then, whether more will come */
 #define WAKE_LEAD 4 /* records ahead of those that are timed */
 
 /* Where records are produced: probe.k of two threads has one, and whether it polls */
@@ -64,7 +69,8 @@ static bool absent(const struct source *s, uint64_t size, char *why, size_t len)
 }
 
 /* The ring of this cell alone, from before its first sample until after its last */
-static int begin(struct cell *c, unsigned int place, bool sleeps)
+static int begin(struct cell *c, unsigned int place, bool sleeps,
+		 uint32_t period_ns)
 {
 	struct work *w = calloc(1, sizeof(*w));
 	int err;
@@ -78,6 +84,7 @@ static int begin(struct cell *c, unsigned int place, bool sleeps)
 		.seed = c->buf->seed,
 		.cpu = place_cpu(c->run, place),
 		.sleeps = sleeps,
+		.period_ns = period_ns,
 	};
 	err = c->src->stream->open(&w->s);
 	if (err)
@@ -176,7 +183,7 @@ static int op_consume(void *arg, uint64_t i)
 
 static int begin_turns(struct cell *c)
 {
-	return begin(c, PLACE_SAME, false);
+	return begin(c, PLACE_SAME, false, 0);
 }
 
 static int sample_turns(struct cell *c, uint64_t n, struct reading *out)
@@ -348,7 +355,7 @@ static int op_wake(void *arg, uint64_t i)
 
 static int begin_wake(struct cell *c)
 {
-	return begin(c, PLACE_SAME, true);
+	return begin(c, PLACE_SAME, true, 0);
 }
 
 static int sample_wake(struct cell *c, uint64_t n, struct reading *out)
@@ -413,6 +420,119 @@ static const struct probe probe_wake = {
 	.absent = absent_wake,
 	.fixed = fixed_wake,
 };
+
+/* ---- from a timer of the same CPU ---- */
+
+static uint64_t monotonic(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/*
+ * The next, at once or by spinning or sleeping; 0: there will be none, or a signal came. An
+ * expiry of a timer that is late drops what is too much, so the last one may not come; but
+ * each gives one at least, so nobody sleeps for ever.
+ */
+static int64_t take_of_timer(struct work *w, bool polls, uint64_t last_due)
+{
+	const struct stream_ops *ops = w->s.src->stream;
+	unsigned int looks = polls ? 1 : SPINS, i;
+	uint64_t dropped;
+	int64_t n;
+	int err;
+
+	for (;;) {
+		for (i = 0; i < looks; i++) {
+			n = ops->consume(&w->s, 1);
+			if (n)
+				return n;
+		}
+		if (stop_signal)
+			return 0;
+		if (monotonic() >= last_due) {
+			err = ops->dropped(&w->s, &dropped);
+			if (err || w->s.tally.records + dropped >= w->asked)
+				return err;
+		}
+		if (polls) {
+			n = ops->wait(&w->s, WAIT_MS);
+			if (n < 0)
+				return n;
+		}
+	}
+}
+
+static int sample_timer(struct cell *c, uint64_t n, struct reading *out)
+{
+	struct work *w = c->priv;
+	struct tally *t = &w->s.tally;
+	const uint64_t first = w->asked, due = monotonic() + TIMER_LEAD_NS;
+	const uint64_t last_due = due + (LEAD + n - 1) * TIMER_NS;
+	uint64_t seen, seq = first, at;
+	int64_t got;
+	int err = c->src->stream->arm(&w->s, LEAD + n, due);
+
+	if (err)
+		return err;
+	w->asked += LEAD + n;
+	while (t->next < w->asked) {
+		got = take_of_timer(w, c->probe->k & POLLS, last_due);
+		if (got < 0)
+			return (int)got;
+		if (!got)
+			break;
+		seen = monotonic();
+		/* Of those that were dropped between nobody has seen any; a timerfd has all */
+		if (!(c->src->flags & SOURCE_NULL))
+			seq = t->next - 1;
+		for (; seq < t->next; seq++) {
+			at = due + (seq - first) * TIMER_NS;
+			if (seq >= first + LEAD)
+				reading_add(&out[seq - first - LEAD], seen - at,
+					    1, 0);
+		}
+		t->torn |= t->stamp ^ (due + (t->next - 1 - first) * TIMER_NS);
+	}
+	if (stop_signal)
+		return 0;
+	/* No timer goes on beside what is measured next */
+	err = c->src->stream->arm(&w->s, 0, 0);
+	return err ? err : account(c);
+}
+
+static int begin_timer(struct cell *c)
+{
+	return begin(c, PLACE_SAME, c->probe->k & POLLS, TIMER_NS);
+}
+
+/* A ring has room for all, so that none is dropped but by a timer that is late */
+static uint64_t fixed_timer(const struct run *r, uint64_t size)
+{
+	const uint64_t room = slots_of(size) - LEAD,
+		       n = (SINGLES + r->opt.blocks - 1) / r->opt.blocks;
+
+	return r->opt.icount ? TIMER_ICOUNT : n < room ? n : room;
+}
+
+#define PROBE_TIMER(how, polls)                                     \
+	static const struct probe probe_timer_##how = {             \
+		.access = ACCESS_STREAM_TIMER,                      \
+		.flags = PROBE_SINGLE,                              \
+		.k = (polls),                                       \
+		.metric = { { "same", "timer_" #how, UNIT_TIME } }, \
+		.begin = begin_timer,                               \
+		.sample = sample_timer,                             \
+		.end = end,                                         \
+		.finish = finish,                                   \
+		.absent = absent_turns,                             \
+		.fixed = fixed_timer,                               \
+	}
+
+PROBE_TIMER(spin, 0);
+PROBE_TIMER(poll, POLLS);
 
 /* ---- from one CPU to another ---- */
 
@@ -530,7 +650,7 @@ static bool absent_between(const struct run *r, const struct source *s,
 
 static int begin_between(struct cell *c)
 {
-	return begin(c, c->probe->k & PLACE, c->probe->k & POLLS);
+	return begin(c, c->probe->k & PLACE, c->probe->k & POLLS, 0);
 }
 
 /* ---- flat out ---- */
@@ -677,6 +797,8 @@ PROBE_LATENCY(PLACE_OTHER, other, poll, POLLS, ACCESS_STREAM);
 static const struct probe *const turns[] = { &probe_turns_1, &probe_turns_64,
 					     &probe_handoff };
 static const struct probe *const wake[] = { &probe_wake };
+static const struct probe *const timer[] = { &probe_timer_spin,
+					     &probe_timer_poll };
 
 /* The last two of each list are of single records, of some sizes alone */
 static const struct probe *const sibling[] = {
@@ -731,6 +853,9 @@ int measure_stream(struct run *r)
 		err = add(r, sizes[i], 1, turns, ARRAY_SIZE(turns));
 		if (!err)
 			err = add(r, sizes[i], 2, wake, ARRAY_SIZE(wake));
+		/* Single records, of the smallest size alone */
+		if (!err && !i)
+			err = add(r, sizes[i], 1, timer, ARRAY_SIZE(timer));
 		if (!err && !o->icount)
 			err = plan_between(r, sizes[i]);
 	}

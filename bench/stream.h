@@ -29,6 +29,7 @@ struct stream {
 	uint64_t seed; /* of the words between */
 	int cpu; /* records are produced here */
 	bool sleeps; /* its consumer waits for wake-ups */
+	uint32_t period_ns; /* of a timer that produces; 0: produce() does */
 	struct tally tally;
 	void *priv; /* the source's own */
 };
@@ -39,6 +40,12 @@ struct stream_ops {
 	void (*close)(struct stream *s);
 	/* n records, in the caller's context; sees to what comes next if they are dropped */
 	int (*produce)(struct stream *s, uint64_t n, uint64_t stamp);
+	/*
+	 * ACCESS_STREAM_TIMER: n records from a timer of this CPU, one each period_ns,
+	 * the first at due (ns, CLOCK_MONOTONIC), which is its stamp; 0 of them end it.
+	 * With room for n each expiry gives one at least
+	 */
+	int (*arm)(struct stream *s, uint64_t n, uint64_t due);
 	/* Up to max records, which go into s->tally; how many */
 	int64_t (*consume)(struct stream *s, uint64_t max);
 	/* Until there is a record; 0: there is none yet */
@@ -59,7 +66,7 @@ int stream_k2u(struct sources *s, const char *device);
 int stream_tree(struct sources *s);
 
 extern const struct source_ops stream_source;
-extern const struct stream_ops stream_trace_ops;
+extern const struct stream_ops stream_trace_ops, stream_timerfd_ops;
 
 /* ---- what is made, what is seen ---- */
 

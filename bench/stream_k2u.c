@@ -54,9 +54,10 @@ static int make_ring(struct stream *s, struct k2u_ring_stream *p)
 		.node = K2U_NODE_ANY,
 	};
 	struct k2u_stream stream = {
-		.source = K2U_STREAM_CALL,
+		.source = s->period_ns ? K2U_STREAM_TIMER : K2U_STREAM_CALL,
 		.record_size = s->record_size,
 		.seed = s->seed,
+		.period_ns = s->period_ns,
 	};
 
 	if (p->eventfd >= 0) {
@@ -167,6 +168,14 @@ static int k2u_produce(struct stream *s, uint64_t n, uint64_t stamp)
 	}
 }
 
+static int k2u_arm(struct stream *s, uint64_t n, uint64_t due)
+{
+	const struct k2u_ring_stream *p = s->priv;
+	struct k2u_produce produce = { .count = n, .stamp = due };
+
+	return ioctl(p->fd, K2U_IOC_PRODUCE, &produce) ? -errno : 0;
+}
+
 /* Where the kernel has nothing to signal any more, who waits is told from here */
 static int eventfd_produce(struct stream *s, uint64_t n, uint64_t stamp)
 {
@@ -254,6 +263,7 @@ static const struct stream_ops ring_ops = {
 	.open = ring_open,
 	.close = k2u_close,
 	.produce = k2u_produce,
+	.arm = k2u_arm,
 	.consume = ring_consume,
 	.wait = k2u_wait,
 	.dropped = k2u_dropped,
@@ -265,6 +275,7 @@ static const struct stream_ops eventfd_ops = {
 	.open = eventfd_open,
 	.close = k2u_close,
 	.produce = eventfd_produce,
+	.arm = k2u_arm,
 	.consume = ring_consume,
 	.wait = eventfd_wait,
 	.dropped = k2u_dropped,
@@ -274,6 +285,7 @@ static const struct stream_ops read_ops = {
 	.open = read_open,
 	.close = k2u_close,
 	.produce = k2u_produce,
+	.arm = k2u_arm,
 	.consume = read_consume,
 	.wait = k2u_wait,
 	.dropped = k2u_dropped,
@@ -330,7 +342,7 @@ int stream_k2u(struct sources *s, const char *path)
 		v->provider = "k2u";
 		v->backing = "vmalloc";
 		v->cache = "wb";
-		v->access = ACCESS_STREAM;
+		v->access = ACCESS_STREAM | ACCESS_STREAM_TIMER;
 		v->ops = &stream_source;
 		module = source_find(s, "k2u/vmalloc/vmalloc");
 		probe(v, module);

@@ -528,6 +528,14 @@ static const struct source rows[] = {
 		.via = "BPF_PROG_TEST_RUN of the same program without output",
 	},
 	{
+		.method = "null",
+		.backing = "timerfd",
+		.access = ACCESS_STREAM_TIMER,
+		.flags = SOURCE_NULL,
+		.stream = &stream_timerfd_ops,
+		.via = "read() of a timerfd: how often it expired",
+	},
+	{
 		.method = "flag",
 		.backing = "shm",
 		.access = ACCESS_STREAM_FLAG,

@@ -414,6 +414,11 @@ section_stream() {
 		--measure=stream --metric=handoff_1
 	table "$1" 'One record whose consumer sleeps in poll() on the same CPU (`wake_1`): produced, woken for, read, asleep again.' \
 		--measure=stream --metric=wake_1
+	table "$1" 'One record that a timer of the same CPU produces, from when it is due until a consumer has read it that spins (`timer_spin`) or sleeps (`timer_poll`): interrupt, softirq, record, and wake-up. `null (timerfd)`: the expiry of a timerfd, without a record.' \
+		--measure=stream --metric=timer_spin,timer_poll --cols=metric
+	for how in spin poll; do
+		folded "$1" "Percentiles of \`timer_$how\` (–: too few samples for it)." --measure=stream "--metric=timer_$how" --cols=percentile
+	done
 	for how in spin poll; do
 		case $how in
 		spin) consumer='a consumer on another CPU that spins' ;;

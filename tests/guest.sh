@@ -238,6 +238,10 @@ expect "a record of 64 bytes by the ring takes no more than by a BPF ring buffer
 	"$(ratio 1 k2u/ring/64 tree/bpf-ringbuf/64)"
 expect "nor does its consumer, woken from poll() and asleep again" \
 	"$(ratio 1 k2u/ring/64/woken tree/bpf-ringbuf/64/woken)"
+for how in spin poll; do
+	expect "a record that a timer made is there no later than a timerfd has said that it expired ($how)" \
+		"$(ratio 1 k2u/ring/vmalloc/64/timer_$how tree/null/timerfd/64/timer_$how)"
+done
 expect "polled, a record of the ring takes a third more than a cache line that a thread stores, at most" \
 	"$(ratio 1.34 k2u/ring/64/polled tree/flag/shm/64/handoff_1)"
 cat "$tmp/ratios"
