@@ -203,9 +203,10 @@ static int sample_turns(struct cell *c, uint64_t n, struct reading *out)
 	return err ? err : account(c);
 }
 
+/* So many that an interrupt is little of a sample, also where it comes in each */
 static uint64_t fixed_turns(const struct run *r, uint64_t size)
 {
-	return 2;
+	return 8;
 }
 
 static bool absent_turns(const struct run *r, const struct source *s,
