@@ -299,7 +299,7 @@ struct k2u_export {
  *	ENOMEM		K2U_STREAM_PAGES: max_bytes leaves less than twice the pages that
  *			all slots can hold
  *	EPERM		K2U_STREAM_UDP: needs CAP_NET_ADMIN in the caller's network namespace
- *	EUSERS		there are K2U_STREAM_TIMERS_MAX of K2U_STREAM_TIMER already
+ *	EUSERS		there are K2U_STREAM_TIMERS_MAX streams of K2U_STREAM_TIMER already
  *	EMFILE, ENOMEM, EINTR	as for K2U_IOC_EXPORT
  *
  * Of the descriptor:
@@ -313,10 +313,10 @@ struct k2u_export {
  * With K2U_STREAM_EVENTFD the count of an eventfd(2) goes up by one (until it is full)
  * after each packet that became a record, after each expiry of a timer, and within
  * K2U_IOC_PRODUCE after each 16 KiB of records, or one that is larger, and the rest: where
- * at least one of them found room, and whether or not somebody waits. The records are there before it does. So who reads the
- * eventfd and then takes all records that there are misses none, though at times there
- * are none. The stream keeps it, whatever becomes of its descriptors; poll() and
- * read() of the stream are as without.
+ * at least one of them found room, and whether or not somebody waits. The records are
+ * there before it does. So who reads the eventfd and then takes all records that there are
+ * misses none, though at times there are none. The stream keeps it, whatever becomes of its
+ * descriptors; poll() and read() of the stream are as without.
  *
  * With K2U_STREAM_PAGES (K2U_STREAM_UDP only) a packet whose payload is whole pages, in
  * fragments of one such page each, behind headers that lie elsewhere, is not copied. Its
@@ -332,7 +332,7 @@ struct k2u_stream {
 	__u32 slots;		/* out: a power of two */
 	__u16 port;		/* K2U_STREAM_UDP: IPv4 destination, host byte order; else 0 */
 	__u16 flags;		/* K2U_STREAM_STEAL, K2U_STREAM_EVENTFD, K2U_STREAM_PAGES */
-	__u64 seed;		/* of the payload of K2U_IOC_PRODUCE */
+	__u64 seed;		/* of the payload of K2U_IOC_PRODUCE, a timer's too */
 	__s32 eventfd;		/* with K2U_STREAM_EVENTFD; else 0 */
 	__u32 period_ns;	/* K2U_STREAM_TIMER: between two records; else 0 */
 	__u32 reserved[6];	/* must be 0 */
@@ -383,7 +383,7 @@ struct k2u_ring {
  */
 struct k2u_record {
 	__u64 seq;		/* from 0; those dropped are counted, so that a gap shows */
-	__u64 stamp;		/* of K2U_IOC_PRODUCE; of a packet 0 */
+	__u64 stamp;		/* of K2U_IOC_PRODUCE; of a timer when it was due; of a packet 0 */
 	__u32 size;		/* bytes of payload, after this head */
 	__u32 flags;		/* K2U_RECORD_* */
 };
