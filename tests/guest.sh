@@ -220,8 +220,6 @@ awk -F , -v OFS=, '
 	$1 == "tree/ring/bpf-ringbuf/64/produce_64" || $1 == "tree/ring/bpf-ringbuf/64/consume_64" { theirs += $2; n++ }
 	$1 == "tree/null/bpf-run/64/produce_64" { theirs -= $2; n++ }
 	{ median[$1] = $2 }
-	# A call for 64 of them is a 64th of what they take, 63 times less than one for each
-	function call(row) { return (median[row "produce_1"] - median[row "produce_64"]) * 64 / 63 }
 	END {
 		if (n != 5)
 			exit
@@ -230,9 +228,23 @@ awk -F , -v OFS=, '
 		bpf = "tree/ring/bpf-ringbuf/64/"
 		print "k2u/ring/64/woken", median[k2u "wake_1"] - median[k2u "produce_1"]
 		print "tree/bpf-ringbuf/64/woken", median[bpf "wake_1"] - median[bpf "produce_1"]
-		print "k2u/ring/64/polled", median[k2u "handoff_1"] - call(k2u)
 	}' \
 	"$tmp/medians" >"$tmp/records"
+# Polled, but for the call: a call for 64 is a 64th of what they take, 63 times less than
+# one for each. Of the least of each, as interrupts are on top, and this is a small
+# difference of two that are large
+awk -F , -v OFS=, '
+	NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }
+	$c["measure"] == "stream" && $c["provider"] == "k2u" && $c["method"] == "ring" && $c["size_bytes"] == 64 {
+		name = $c["metric"]
+		if (!(name in least) || $c["value"] < least[name])
+			least[name] = $c["value"]
+	}
+	END {
+		if ("handoff_1" in least)
+			print "k2u/ring/64/polled",
+				least["handoff_1"] - (least["produce_1"] - least["produce_64"]) * 64 / 63
+	}' "$tmp/plain/samples.csv" >>"$tmp/records"
 cat "$tmp/records" >>"$tmp/medians"
 expect "a record of 64 bytes by the ring takes no more than by a BPF ring buffer, produced and consumed" \
 	"$(ratio 1 k2u/ring/64 tree/bpf-ringbuf/64)"
