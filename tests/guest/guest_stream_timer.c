@@ -217,14 +217,13 @@ static void test_wakes(void **state)
 	arg.eventfd = efd;
 	r = open_flow(K2U_BACKING_VMALLOC, WIDE, arg);
 	assert_int_equal(try_produce(&r, 10, 1), 0);
-	await(&r, 10);
-	usleep(1000);
+	p.fd = efd;
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	assert_int_equal(info_of(&r).produced, 10);
 	assert_int_equal(count_of(efd), 1); /* of one expiry */
 	assert_int_equal(try_produce(&r, 3, 0), 0);
 	await(&r, 13);
-	p.fd = efd;
 	assert_int_equal(poll(&p, 1, 20000), 1);
-	usleep(1000);
 	assert_in_range(count_of(efd), 1, 3);
 	close_ring(&r);
 	close(efd);
