@@ -31,9 +31,7 @@ static void test_payload(void **state)
 	char *slot = malloc(RECORD);
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	for (unsigned int turn = 0; turn < 6; turn++)
 		for (unsigned int n = 1; n <= MOST; n++) {
 			const struct k2u_record *r = record_of(&v, v.at);
@@ -68,9 +66,7 @@ static void test_batch(void **state)
 	struct view v;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	for (unsigned int i = 0; i < SLOTS; i++) {
 		const unsigned int n = i % 4 == 3 ? 0 : 1 + i % MOST;
 
@@ -240,9 +236,7 @@ static void test_mapped(void **state)
 	struct view v;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(ROOM);
+	v = begin_view(ROOM);
 	send_pages(2, SEED);
 	map_some(&v, 0, 1, 2);
 	consume(&v, 1);

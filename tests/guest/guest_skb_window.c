@@ -19,9 +19,7 @@ static void test_protection(void **state)
 	int mem;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	send_pages(1, SEED);
 	map_some(&v, 0, 1, 1);
 	assert_int_equal(mprotect(v.window, page, PROT_READ | PROT_WRITE), -1);
@@ -73,9 +71,7 @@ static void test_window(void **state)
 	int fd, err;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	fd = v.s.fd;
 	assert_int_equal(window_errno(fd, 1, PROT_READ, MAP_SHARED, 0), EBUSY);
 	assert_int_equal(munmap(v.window + page, page), 0);
@@ -122,9 +118,7 @@ static void test_map_errors(void **state)
 	char *other;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	arg.addr = (uintptr_t)v.window;
 	send_pages(2, SEED);
 	send_pages(3, SEED + 1);
@@ -230,9 +224,7 @@ static void test_stays(void **state)
 	struct view v;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	send_pages(3, SEED);
 	map_some(&v, 0, 1, 3);
 	consume(&v, 1);
@@ -261,9 +253,7 @@ static void test_fork(void **state)
 	pid_t pid;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	send_pages(1, SEED);
 	map_some(&v, 0, 1, 1);
 	pid = fork();
@@ -351,9 +341,7 @@ static void test_leak(void **state)
 	int ends[2], tx;
 
 	(void)state;
-	link_up(65536);
-	need_pages();
-	v = open_view(RECORD);
+	v = begin_view(RECORD);
 	fill(p, MOST * page, SEED);
 	assert_int_equal(pipe(ends), 0);
 	tx = connected(false);

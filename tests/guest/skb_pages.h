@@ -150,6 +150,14 @@ static inline void need_pages(void)
 		unavailable(NO_SPLICE);
 }
 
+/* A test's own link and stream, or why there is none */
+static inline struct view begin_view(uint32_t record)
+{
+	link_up(65536);
+	need_pages();
+	return open_view(record);
+}
+
 static inline int stream_errno(void)
 {
 	struct stream s;
