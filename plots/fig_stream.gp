@@ -39,7 +39,7 @@ if (timed) {
 } else {
 	set label 3 interval(about('blocks', all))
 }
-if (counted) { set label 4 'One CPU: no latency. Copies, as into each ring and by read(), are counted per iteration of string instructions.' }
+if (counted) { set label 4 'One CPU: no latency from one to another. Copies, as into each ring and by read(), are counted per iteration of string instructions.' }
 
 set multiplot
 set logscale y
