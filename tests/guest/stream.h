@@ -3,6 +3,11 @@
 #ifndef K2U_GUEST_STREAM_H
 #define K2U_GUEST_STREAM_H
 
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
 #include "guest.h"
 
 #define PAGES 4
@@ -148,6 +153,76 @@ static inline uint64_t drain(const struct flow *r, uint64_t seq)
 		check_record(slot(r, i), r->record, seq + n);
 	store_consumer(r, i);
 	return n;
+}
+
+/* ---- who sleeps ---- */
+
+#define PATIENCE_S 20
+
+/* A thread in read() or poll(): what became of it */
+struct sleeper {
+	pthread_t id;
+	atomic_int tid;
+	int stream;
+	bool polls;
+	void *to; /* NULL: buf */
+	ssize_t got;
+	int err;
+	short revents;
+	uint64_t buf[RECORD / 8];
+};
+
+static inline void *sleeper(void *arg)
+{
+	struct sleeper *s = arg;
+	struct pollfd p = { s->stream, POLLIN, 0 };
+
+	s->tid = (int)syscall(SYS_gettid);
+	s->got = s->polls ? poll(&p, 1, -1) :
+			    read(s->stream, s->to ?: s->buf, sizeof(s->buf));
+	s->err = s->got < 0 ? errno : 0;
+	s->revents = p.revents;
+	return NULL;
+}
+
+static inline char state_of(int tid)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return state;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	fclose(f);
+	return state;
+}
+
+/* When it returns, the thread sleeps */
+static inline void start_sleeper(struct sleeper *s, int stream, bool polls)
+{
+	*s = (struct sleeper){ .stream = stream, .polls = polls };
+	assert_int_equal(pthread_create(&s->id, NULL, sleeper, s), 0);
+	for (unsigned int tries = 0; !s->tid || state_of(s->tid) != 'S';
+	     tries++) {
+		assert_true(tries < 10000);
+		usleep(1000);
+	}
+}
+
+/* One that nobody wakes fails the test, and ends with the process */
+static inline void end_sleeper(struct sleeper *s, ssize_t got, int err)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	if (pthread_timedjoin_np(s->id, NULL, &until))
+		fail_msg("a thread sleeps still after %d s", PATIENCE_S);
+	assert_int_equal(s->err, err);
+	assert_int_equal(s->got, got);
 }
 
 #endif /* K2U_GUEST_STREAM_H */
